@@ -1,0 +1,126 @@
+// Package report loads a bundle, the folder that a report is made of, and checks
+// it before anything runs: config.json, assets.csv, the notebook, the template,
+// the catalogs, and the repository's nbpress.json.
+//
+// Life cycle: Find lists the reports of a repository's tree, LoadDefaults reads
+// what they share, Load reads one report. All three take an fs.FS, so that a
+// commit's objects and a folder on a laptop are read by the same code.
+//
+// Guarantees: what Load returns without problems keeps every rule of DESIGN
+// section 5 and needs no second check. Otherwise all problems are returned at
+// once, in the order of a reader, each with its place and with what to do. Hostile
+// trees cost bounded time and memory: the limits are constants of this package.
+// Nothing is executed, and Jinja2 syntax is not looked at.
+package report
+
+import (
+	"io/fs"
+	"time"
+
+	"nbpress/internal/strict"
+	"nbpress/runner/internal/notebook"
+)
+
+// The files of a bundle that have a meaning of their own.
+const (
+	ConfigFile   = "config.json"
+	NotebookFile = "report.ipynb"
+	TemplateFile = "template.html"
+	DefaultsFile = "nbpress.json" // at the repository's root
+)
+
+// Options is what Load needs of others. The zero value checks neither schedules
+// nor windows, and knows no defaults.
+type Options struct {
+	// CheckSchedule refuses a cron expression or a time zone; zone "" is UTC.
+	CheckSchedule func(cron, timezone string) error
+	// CheckWindow refuses a window.
+	CheckWindow func(w Window) error
+	// Defaults is what LoadDefaults returned for the same tree; nil for none.
+	Defaults *Defaults
+}
+
+// Bundle is a report that was loaded and is valid.
+type Bundle struct {
+	Name     string // the folder's path in the repository
+	Config   Config
+	Notebook *notebook.Notebook
+	Template string // the template's path in Files
+
+	// Files is the work folder: the bundle's files by their slash-separated paths,
+	// and the include folders' files under their folders' paths; where both have
+	// the same path, the bundle's.
+	Files map[string][]byte
+
+	// ExecutePerLanguage says that the notebook runs once for every language, and
+	// ExecuteReason why, in one line for people.
+	ExecutePerLanguage bool
+	ExecuteReason      string
+}
+
+// Config is config.json after the repository's defaults and nbpress's own.
+type Config struct {
+	Title       string // "" means the report's name
+	Description string
+	Owners      []string // mail addresses, or names of people and teams
+	Schedule    Schedule
+	Window      Window
+	Assets      []Asset        // at least one, also the disabled ones
+	Languages   []string       // at least one, without repetitions
+	Parameters  map[string]any // string, bool, json.Number, nil, []any or map[string]any
+	Timeout     Timeout
+	Resources   Resources
+	Retries     int
+	Image       string // "" means the executor's default
+	Env         map[string]string
+	Secrets     []string // names of environment variables that the operator may grant
+	Token       string   // "" or "jwt"
+	Engine      string   // "jinja2"
+	Strict      bool     // an undefined template variable is an error
+	Execute     string   // "", "once" or "per_language"
+	Publish     []string // patterns of path.Match, relative to the work folder
+	Enabled     bool
+}
+
+// Schedule is when a report falls due.
+type Schedule struct {
+	Cron        string        // five fields, or a name such as @daily
+	Timezone    string        // IANA name; "UTC" when none was given
+	CatchUp     string        // "last", "none" or "all"
+	Overlap     string        // "skip" or "queue"
+	MaxLateness time.Duration // a slot older than this is not caught up
+}
+
+// Window says which days a slot covers: a name, or From and To relative to the
+// day of the slot.
+type Window struct {
+	Name     string // "last_week"; "" when From and To are set
+	From, To string // "-7d"
+}
+
+// Asset is what a report is about.
+type Asset struct {
+	ID         string
+	Name       string         // "" means the id
+	Languages  []string       // nil means the report's
+	Parameters map[string]any // beside and over the report's
+	Enabled    bool
+}
+
+// Timeout is how long things may take.
+type Timeout struct {
+	Cell time.Duration // one cell; at most Run
+	Run  time.Duration // one attempt, all cells and languages
+}
+
+// Resources is what a sandbox gets; 0 means the executor's default.
+type Resources struct {
+	MilliCPU int64
+	Memory   int64 // bytes
+}
+
+// Load reads and checks the report in folder name of fsys, the repository's root.
+// It returns a bundle or problems, never both. Name "." is the root itself.
+func Load(fsys fs.FS, name string, o Options) (*Bundle, []strict.Problem) {
+	return load(fsys, name, o)
+}
