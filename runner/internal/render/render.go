@@ -1,0 +1,200 @@
+// Package render turns a notebook's output.json and a bundle's template into pages.
+//
+// Real Jinja2 renders (render.py, which this package holds): authors test with it
+// at home, so only it is right. Pages speaks to one such interpreter, which an
+// executor starts out of the notebook's reach, and believes nothing that it says
+// beyond the limits. A page is byte for byte what Jinja2 makes of the same data.
+package render
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+)
+
+//go:embed render.py
+var script []byte
+
+// Script returns the program that a Renderer runs: `python3 -I` on this file, in an
+// empty folder that it may write to.
+func Script() []byte { return slices.Clone(script) }
+
+// Renderer runs Script with the given standard streams and returns when it ended.
+type Renderer interface {
+	Render(ctx context.Context, stdin io.Reader, stdout, stderr io.Writer) error
+}
+
+// Request says what to render.
+type Request struct {
+	Template  string            // the template's path among Files
+	Files     map[string][]byte // the bundle's files, by slash-separated path
+	Output    []byte            // output.json
+	Languages []string
+	Strict    bool  // an undefined name is an error, not a warning
+	PageLimit int64 // bytes of all pages together; 0 means 64 MiB
+	Memory    int64 // bytes of address space of the renderer; 0 means 2 GiB
+}
+
+// Result holds the pages by language, and what the author should know.
+type Result struct {
+	Pages    map[string][]byte
+	Warnings []string
+}
+
+// Error is a rendering that failed through the report's own fault.
+type Error struct {
+	Code      string // template_error or output_invalid
+	Message   string
+	File      string // as in the bundle; "" where unknown
+	Line      int    // 0 where unknown
+	Traceback string
+}
+
+// Error returns the message after its place.
+func (e *Error) Error() string { return place(e.File, e.Line) + e.Message }
+
+func place(file string, line int) string {
+	switch {
+	case file == "":
+		return ""
+	case line == 0:
+		return file + ": "
+	}
+	return fmt.Sprintf("%s:%d: ", file, line)
+}
+
+const (
+	defaultPageLimit = 64 << 20
+	defaultMemory    = 2 << 30
+	stderrLimit      = 64 << 10
+)
+
+// Pages renders every language of the request, or none. The error is an *Error
+// where the report is to blame, else it is about the renderer itself, also when
+// ctx ended.
+func Pages(ctx context.Context, renderer Renderer, request Request) (Result, error) {
+	stdin, err := encode(request)
+	if err != nil {
+		return Result{}, err
+	}
+	limit := request.PageLimit
+	if limit == 0 {
+		limit = defaultPageLimit
+	}
+	stdout, stderr := &limited{limit: limit + 1<<20}, &limited{limit: stderrLimit}
+	runErr := renderer.Render(ctx, stdin, stdout, stderr)
+	if ctx.Err() != nil {
+		return Result{}, ctx.Err()
+	}
+	if stdout.over {
+		return Result{}, &Error{Code: "template_error", File: request.Template,
+			Message: fmt.Sprintf("the pages have more than %d MiB together", limit>>20)}
+	}
+	result, err := decode(stdout.buf.Bytes(), request.Languages)
+	var refused *Error
+	if err == nil || errors.As(err, &refused) {
+		return result, err
+	}
+	if runErr != nil { // it did not live to say why
+		return Result{}, &Error{Code: "template_error", File: request.Template,
+			Message:   fmt.Sprintf("the renderer ended early: %v", runErr),
+			Traceback: strings.ToValidUTF8(stderr.buf.String(), "\uFFFD")}
+	}
+	return Result{}, fmt.Errorf("read the renderer's answer: %w", err)
+}
+
+// encode writes the request as render.py reads it.
+func encode(request Request) (io.Reader, error) {
+	type file = [2]any // path, length
+	files := []file{}
+	bodies := []io.Reader{bytes.NewReader(request.Output)}
+	for _, path := range slices.Sorted(maps.Keys(request.Files)) {
+		files = append(files, file{path, len(request.Files[path])})
+		bodies = append(bodies, bytes.NewReader(request.Files[path]))
+	}
+	memory := request.Memory
+	if memory == 0 {
+		memory = defaultMemory
+	}
+	head, err := json.Marshal(map[string]any{
+		"template": request.Template, "languages": request.Languages, "strict": request.Strict,
+		"memory": memory, "output": len(request.Output), "files": files,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("encode a render request: %w", err)
+	}
+	return io.MultiReader(append([]io.Reader{bytes.NewReader(append(head, '\n'))}, bodies...)...), nil
+}
+
+// answer is any of the lines that render.py writes.
+type answer struct {
+	Language string
+	Bytes    int
+	Done     bool
+	Warnings []struct {
+		Message, File string
+		Line          int
+	}
+	Error *Error
+}
+
+// decode reads what render.py wrote: pages, then done or an error.
+func decode(data []byte, languages []string) (Result, error) {
+	result := Result{Pages: map[string][]byte{}}
+	r := bufio.NewReader(bytes.NewReader(data))
+	for {
+		line, err := r.ReadBytes('\n')
+		if err != nil {
+			return Result{}, fmt.Errorf("the answer ends early: %w", io.ErrUnexpectedEOF)
+		}
+		var a answer
+		if err := json.Unmarshal(line, &a); err != nil {
+			return Result{}, fmt.Errorf("the answer is malformed: %w", err)
+		}
+		switch {
+		case a.Error != nil:
+			return Result{}, a.Error
+		case a.Done:
+			if len(result.Pages) != len(languages) {
+				return Result{}, fmt.Errorf("got %d pages, want %d", len(result.Pages), len(languages))
+			}
+			for _, w := range a.Warnings {
+				result.Warnings = append(result.Warnings, place(w.File, w.Line)+w.Message)
+			}
+			return result, nil
+		case !slices.Contains(languages, a.Language) || a.Bytes < 0 || a.Bytes > len(data):
+			return Result{}, fmt.Errorf("the answer names a page of %d bytes in %q", a.Bytes, a.Language)
+		}
+		page := make([]byte, a.Bytes)
+		if _, err := io.ReadFull(r, page); err != nil {
+			return Result{}, fmt.Errorf("read the page in %s: %w", a.Language, err)
+		}
+		result.Pages[a.Language] = page
+	}
+}
+
+// limited keeps the first limit bytes and swallows the rest, so that the writer is
+// neither blocked nor believed.
+type limited struct {
+	buf   bytes.Buffer // not embedded: io.Copy would read into it past the limit
+	limit int64
+	over  bool
+}
+
+func (l *limited) Write(p []byte) (int, error) {
+	room := max(l.limit-int64(l.buf.Len()), 0)
+	if int64(len(p)) > room {
+		l.over = true
+		l.buf.Write(p[:room])
+		return len(p), nil
+	}
+	return l.buf.Write(p)
+}

@@ -1,0 +1,169 @@
+package runner
+
+import (
+	"bytes"
+	"fmt"
+	"time"
+
+	"gopkg.in/yaml.v3"
+)
+
+// APIVersion opens every document that nbpress writes for people and programs.
+const APIVersion = "nbpress/v1"
+
+// The kinds of documents.
+const (
+	KindRun    = "Run"    // one run, finished
+	KindSlot   = "Slot"   // one slot, as it fired
+	KindReport = "Report" // a report that cannot run
+)
+
+// Status is how a run ended.
+type Status string
+
+// The two ways a run ends by itself.
+const (
+	StatusCompleted Status = "completed"
+	StatusError     Status = "error"
+)
+
+// Trigger is why a slot fired.
+type Trigger string
+
+// The triggers.
+const (
+	TriggerSchedule Trigger = "schedule"
+	TriggerCatchUp  Trigger = "catch_up"
+	TriggerRequest  Trigger = "request"
+)
+
+// Window is the days that a report covers, both included, as ISO dates.
+type Window struct {
+	FromDay string `yaml:"from_day" json:"from_day"`
+	ToDay   string `yaml:"to_day" json:"to_day"`
+}
+
+// Manifest records a finished run. Its original is in the store, created once per
+// generation and never changed; the ledger holds the same bytes.
+type Manifest struct {
+	APIVersion   string         `yaml:"apiVersion" json:"apiVersion"`
+	Kind         string         `yaml:"kind" json:"kind"`
+	ID           RunID          `yaml:"id" json:"id"`
+	Generation   int            `yaml:"generation" json:"generation"`
+	Report       string         `yaml:"report" json:"report"`
+	Asset        string         `yaml:"asset" json:"asset"`
+	Window       Window         `yaml:"window,flow" json:"window"`
+	Languages    []string       `yaml:"languages,flow" json:"languages"`
+	ScheduledAt  time.Time      `yaml:"scheduled_at" json:"scheduled_at"`
+	Trigger      Trigger        `yaml:"trigger" json:"trigger"`
+	BundleCommit string         `yaml:"bundle_commit" json:"bundle_commit"`
+	Parameters   map[string]any `yaml:"parameters,omitempty,flow" json:"parameters,omitempty"`
+	Status       Status         `yaml:"status" json:"status"`
+	Attempts     []Attempt      `yaml:"attempts,omitempty" json:"attempts,omitempty"`
+	Artifacts    []Artifact     `yaml:"artifacts,omitempty" json:"artifacts,omitempty"`
+	Warnings     []string       `yaml:"warnings,omitempty" json:"warnings,omitempty"`
+	Error        *RunError      `yaml:"error,omitempty" json:"error,omitempty"`
+}
+
+// Attempt is one try at a generation.
+type Attempt struct {
+	StartedAt  time.Time          `yaml:"started_at" json:"started_at"`
+	FinishedAt time.Time          `yaml:"finished_at,omitempty" json:"finished_at,omitzero"`
+	Ended      string             `yaml:"ended" json:"ended"` // completed, an error's code, released or abandoned
+	Message    string             `yaml:"message,omitempty" json:"message,omitempty"`
+	Sandbox    string             `yaml:"sandbox,omitempty" json:"sandbox,omitempty"`
+	Seconds    map[string]float64 `yaml:"seconds,omitempty,flow" json:"seconds,omitempty"` // per stage
+}
+
+// Artifact is one object that a run left in the store.
+type Artifact struct {
+	Language string `yaml:"language,omitempty" json:"language,omitempty"`
+	Name     string `yaml:"name" json:"name"`
+	Key      string `yaml:"key" json:"key"`
+	SHA256   string `yaml:"sha256" json:"sha256"`
+	Bytes    int    `yaml:"bytes" json:"bytes"`
+}
+
+// RunError is what a reader of Git history needs to know of a failure.
+type RunError struct {
+	Code      Code     `yaml:"code" json:"code"`
+	Fault     Fault    `yaml:"fault" json:"fault"`
+	Message   string   `yaml:"message" json:"message"`
+	Advice    string   `yaml:"advice" json:"advice"`
+	Cell      *CellRef `yaml:"cell,omitempty,flow" json:"cell,omitempty"`
+	Traceback string   `yaml:"traceback,omitempty" json:"traceback,omitempty"`
+	Problems  []string `yaml:"problems,omitempty" json:"problems,omitempty"` // invalid_report: one line each
+}
+
+// SlotRecord records that a slot fired: which runs are due, and with which commit.
+type SlotRecord struct {
+	APIVersion   string    `yaml:"apiVersion" json:"apiVersion"`
+	Kind         string    `yaml:"kind" json:"kind"`
+	Report       string    `yaml:"report" json:"report"`
+	ScheduledAt  time.Time `yaml:"scheduled_at" json:"scheduled_at"`
+	Timezone     string    `yaml:"timezone" json:"timezone"`
+	Window       Window    `yaml:"window,flow" json:"window"`
+	Trigger      Trigger   `yaml:"trigger" json:"trigger"`
+	BundleCommit string    `yaml:"bundle_commit" json:"bundle_commit"`
+	Assets       []string  `yaml:"assets,flow" json:"assets"`
+	Missed       *Missed   `yaml:"missed,omitempty,flow" json:"missed,omitempty"`
+}
+
+// Missed says what passed without a run before a catch-up slot.
+type Missed struct {
+	First time.Time `yaml:"first" json:"first"`
+	Last  time.Time `yaml:"last" json:"last"`
+	Count int       `yaml:"count" json:"count"`
+}
+
+// ReportRecord records that a report cannot run: its bundle is broken.
+type ReportRecord struct {
+	APIVersion   string    `yaml:"apiVersion" json:"apiVersion"`
+	Kind         string    `yaml:"kind" json:"kind"`
+	Report       string    `yaml:"report" json:"report"`
+	SeenAt       time.Time `yaml:"seen_at" json:"seen_at"`
+	BundleCommit string    `yaml:"bundle_commit" json:"bundle_commit"`
+	Status       Status    `yaml:"status" json:"status"`
+	Error        *RunError `yaml:"error" json:"error"`
+}
+
+// Encode writes a document as YAML, so that a traceback reads as lines in a diff.
+func Encode(document any) ([]byte, error) {
+	var buf bytes.Buffer
+	enc := yaml.NewEncoder(&buf)
+	enc.SetIndent(2)
+	if err := enc.Encode(document); err != nil {
+		return nil, fmt.Errorf("encode %T: %w", document, err)
+	}
+	return buf.Bytes(), nil
+}
+
+// Decode reads a document that Encode wrote and checks that it is of the kind
+// wanted. Unknown keys are tolerated: a newer agent may have written it.
+func Decode[T any](data []byte, kind string) (T, error) {
+	var document T
+	if got, err := KindOf(data); err != nil {
+		return document, err
+	} else if got != kind {
+		return document, fmt.Errorf("kind is %q, not %q", got, kind)
+	}
+	if err := yaml.Unmarshal(data, &document); err != nil {
+		return document, fmt.Errorf("decode a %s: %w", kind, err)
+	}
+	return document, nil
+}
+
+// KindOf returns the kind of a document that Encode wrote.
+func KindOf(data []byte) (string, error) {
+	var head struct {
+		APIVersion string `yaml:"apiVersion"`
+		Kind       string `yaml:"kind"`
+	}
+	if err := yaml.Unmarshal(data, &head); err != nil {
+		return "", fmt.Errorf("decode a document: %w", err)
+	}
+	if head.APIVersion != APIVersion {
+		return "", fmt.Errorf("apiVersion is %q, not %q", head.APIVersion, APIVersion)
+	}
+	return head.Kind, nil
+}

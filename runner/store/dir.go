@@ -1,0 +1,140 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"nbpress/runner"
+)
+
+// Dir is a store in a folder.
+type Dir struct {
+	root string
+}
+
+// OpenDir opens the store in folder root and makes the folder where there is none.
+// It fails where the folder cannot be written, so that an agent with a read-only
+// store says so at its start.
+func OpenDir(root string) (*Dir, error) {
+	d := &Dir{root: root}
+	if err := os.MkdirAll(d.scratch(), 0o755); err != nil {
+		return nil, fmt.Errorf("open the store: %w", err)
+	}
+	probe, err := os.CreateTemp(d.scratch(), "probe-*")
+	if err != nil {
+		return nil, fmt.Errorf("open the store: %w", err)
+	}
+	return d, errors.Join(probe.Close(), os.Remove(probe.Name()))
+}
+
+// scratch holds files that are being written; it is on the store's file system so
+// that a finished one can be linked or renamed into place.
+func (d *Dir) scratch() string { return filepath.Join(d.root, ".tmp") }
+
+// path returns the file of a key. The check is what keeps every key inside root.
+func (d *Dir) path(key string) (string, error) {
+	if !fs.ValidPath(key) || key == "." || strings.ContainsAny(key, "\\\x00") || strings.HasPrefix(key, ".tmp") {
+		return "", fmt.Errorf("key %q: %w", key, fs.ErrInvalid)
+	}
+	return filepath.Join(d.root, filepath.FromSlash(key)), nil
+}
+
+// Get implements runner.StoreReader.
+func (d *Dir) Get(_ context.Context, key string) ([]byte, error) {
+	path, err := d.path(key)
+	if err != nil {
+		return nil, err
+	}
+	return os.ReadFile(path)
+}
+
+// List implements runner.StoreReader.
+func (d *Dir) List(ctx context.Context, prefix string) ([]string, error) {
+	start, err := d.path(strings.TrimSuffix(prefix, "/"))
+	if err != nil {
+		return nil, err
+	}
+	var keys []string
+	err = filepath.WalkDir(start, func(path string, entry fs.DirEntry, err error) error {
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return nil // nothing under the prefix, or deleted while we walk
+		case err != nil:
+			return err
+		case entry.Type().IsRegular():
+			rel, err := filepath.Rel(d.root, path)
+			if err != nil {
+				return err
+			}
+			keys = append(keys, filepath.ToSlash(rel))
+		}
+		return ctx.Err()
+	})
+	return keys, err
+}
+
+// Create implements runner.StoreWriter: link(2) fails where the name is taken.
+func (d *Dir) Create(_ context.Context, key string, data []byte) error {
+	err := d.place(key, data, os.Link)
+	if errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("create %s: %w", key, runner.ErrExists)
+	}
+	return err
+}
+
+// Put implements runner.StoreWriter.
+func (d *Dir) Put(_ context.Context, key string, data []byte) error {
+	return d.place(key, data, os.Rename)
+}
+
+// place writes data to a scratch file, makes it durable and moves it to its key.
+func (d *Dir) place(key string, data []byte, move func(from, to string) error) error {
+	path, err := d.path(key)
+	if err != nil {
+		return err
+	}
+	temp, err := os.CreateTemp(d.scratch(), "put-*")
+	if err != nil {
+		return fmt.Errorf("put %s: %w", key, err)
+	}
+	defer os.Remove(temp.Name()) // after a link its second name; after a rename nothing
+	_, err = temp.Write(data)
+	err = errors.Join(err, temp.Chmod(0o644), temp.Sync(), temp.Close())
+	if err != nil {
+		return fmt.Errorf("put %s: %w", key, err)
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return fmt.Errorf("put %s: %w", key, err)
+	}
+	if err := move(temp.Name(), path); err != nil {
+		return fmt.Errorf("put %s: %w", key, err)
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+// Delete implements runner.StoreWriter. Empty folders stay: removing them would
+// race with a writer that has just made them.
+func (d *Dir) Delete(_ context.Context, key string) error {
+	path, err := d.path(key)
+	if err != nil {
+		return err
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("delete %s: %w", key, err)
+	}
+	return nil
+}
+
+// syncDir makes a new directory entry durable.
+func syncDir(path string) error {
+	dir, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}
