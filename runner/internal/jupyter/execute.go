@@ -1,0 +1,295 @@
+package jupyter
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Reply is how a kernel answered an execute request.
+type Reply struct {
+	Status    string // ok, error or aborted: only the first is success
+	Count     int    // the execution count, In [n]; 0 where the kernel gave none
+	EName     string // error: the exception's class
+	EValue    string // error: its text
+	Traceback []string
+	AskExit   bool      // the code asked the kernel to exit; it will, soon
+	At        time.Time // when the kernel sent it; zero where it did not say
+}
+
+// request is an execute request under way.
+type request struct {
+	id      string
+	replied bool
+	idle    bool
+	reply   Reply
+
+	heard time.Time // when something last arrived that concerns us
+	probe string    // the request sent to see whether the channels still work
+	lost  bool      // the probe became idle, the request did not
+}
+
+func (r *request) done() bool { return r.replied && r.idle }
+
+// executeRequest is the content of an execute_request. One request is under way at
+// a time, so stop_on_error could only abort requests of our own: it stays off.
+type executeRequest struct {
+	Code            string   `json:"code"`
+	Silent          bool     `json:"silent"`
+	StoreHistory    bool     `json:"store_history"`
+	UserExpressions struct{} `json:"user_expressions"`
+	AllowStdin      bool     `json:"allow_stdin"`
+	StopOnError     bool     `json:"stop_on_error"`
+}
+
+// Execute runs code in the kernel and returns when the kernel has replied and
+// become idle again, in either order. Every message of the output channel that
+// arrives meanwhile is given to on, in order, on the caller's goroutine: the
+// request's own (Own), and late ones of earlier requests.
+//
+// Errors: *KernelDied, after what the kernel had sent was given to on;
+// *ProtocolError; ErrIdleLost; ErrBusy; ctx's error at once when ctx ends, and then
+// the request is still under way: Interrupt it and Wait, or Close. An exception in
+// the code is no error but a Reply.
+func (c *Client) Execute(ctx context.Context, code string, on func(Message)) (Reply, error) {
+	if !c.consumer.TryLock() {
+		return Reply{}, ErrBusy
+	}
+	defer c.consumer.Unlock()
+	if c.pending != nil {
+		return Reply{}, ErrBusy
+	}
+	if c.gone != nil {
+		return Reply{}, c.gone
+	}
+	r := &request{heard: time.Now()}
+	id, err := c.request(c.shell, "execute_request", executeRequest{Code: code, StoreHistory: true})
+	if err != nil {
+		c.gone = &KernelDied{Reason: "the request could not be sent", Err: err}
+	}
+	r.id = id
+	c.pending = r
+	return c.wait(ctx, on)
+}
+
+// Wait goes on with the request that an Execute or Wait left under way because its
+// context ended. Parameters and results are those of Execute.
+func (c *Client) Wait(ctx context.Context, on func(Message)) (Reply, error) {
+	if !c.consumer.TryLock() {
+		return Reply{}, ErrBusy
+	}
+	defer c.consumer.Unlock()
+	if c.pending == nil {
+		return Reply{}, errors.New("nothing is being executed")
+	}
+	return c.wait(ctx, on)
+}
+
+// Drain gives on what has arrived of earlier requests and was not consumed: output
+// of threads that outlived their cell. It does not wait.
+func (c *Client) Drain(on func(Message)) error {
+	if !c.consumer.TryLock() {
+		return ErrBusy
+	}
+	defer c.consumer.Unlock()
+	for {
+		e, ok := c.inbox.pop()
+		if !ok {
+			return nil
+		}
+		c.take(e, &request{}, on)
+	}
+}
+
+func (c *Client) wait(ctx context.Context, on func(Message)) (Reply, error) {
+	r, dead := c.pending, c.dead
+	timer := time.NewTimer(c.timing.silence)
+	defer timer.Stop()
+	if c.gone != nil {
+		timer.Reset(c.timing.drain)
+	}
+	for {
+		if ctx.Err() != nil {
+			return r.reply, ctx.Err()
+		}
+		if e, ok := c.inbox.pop(); ok {
+			before := c.gone
+			c.take(e, r, on)
+			if before == nil && c.gone != nil {
+				timer.Reset(c.timing.drain)
+			}
+			if r.done() {
+				return c.finish(nil)
+			}
+			continue
+		}
+		if r.lost {
+			return c.finish(ErrIdleLost)
+		}
+		if c.gone != nil && !c.output {
+			return c.finish(c.gone) // nothing more can arrive
+		}
+		select {
+		case <-c.inbox.wake:
+		case <-ctx.Done():
+		case <-dead:
+			dead = nil
+			if c.gone == nil {
+				c.gone = &KernelDied{Reason: "its process ended"}
+				timer.Reset(c.timing.drain)
+			}
+		case <-timer.C:
+			if c.gone != nil {
+				return c.finish(c.gone)
+			}
+			next, err := c.afterSilence(r)
+			if err != nil {
+				return c.finish(err)
+			}
+			timer.Reset(next)
+		}
+	}
+}
+
+// finish ends the request under way. A kernel that was asked to exit may well be
+// gone before it says that it is idle.
+func (c *Client) finish(err error) (Reply, error) {
+	r := c.pending
+	c.pending = nil
+	var died *KernelDied
+	if r.replied && r.reply.AskExit && errors.As(err, &died) {
+		err = nil
+	}
+	return r.reply, err
+}
+
+// take consumes one event.
+func (c *Client) take(e event, r *request, on func(Message)) {
+	m := e.msg
+	m.Own = r.id != "" && m.ParentID == r.id
+	switch {
+	case e.err != nil:
+		c.lose(e)
+	case e.channel == channelIOPub:
+		r.heard = time.Now()
+		c.takeOutput(m, r, on)
+	case m.Own && m.Type == "execute_reply":
+		r.heard = time.Now()
+		reply, err := parseReply(m)
+		if err != nil {
+			c.gone = &ProtocolError{Channel: e.channel, Err: err}
+			return
+		}
+		r.reply, r.replied = reply, true
+		if c.info.session != "" && m.Session != c.info.session && c.gone == nil {
+			c.gone = &KernelDied{Reason: "another kernel process answered: it was restarted"}
+		}
+	}
+}
+
+func (c *Client) takeOutput(m Message, r *request, on func(Message)) {
+	if m.Type == "status" {
+		switch state := executionState(m); {
+		case state == "idle" && m.Own:
+			r.idle = true
+		case state == "idle" && m.ParentID != "" && m.ParentID == r.probe:
+			r.lost = r.replied && !r.idle
+		case state == "dead" || state == "restarting":
+			if c.gone == nil {
+				c.gone = &KernelDied{Reason: "its status became " + state}
+			}
+		}
+	}
+	if on != nil && m.ParentID != "" {
+		on(m)
+	}
+}
+
+func executionState(m Message) string {
+	var content struct {
+		State string `json:"execution_state"`
+	}
+	if unmarshalObject(m.Content, &content) != nil {
+		return ""
+	}
+	return content.State
+}
+
+// lose notes that a channel ended. The first cause stays.
+func (c *Client) lose(e event) {
+	if e.channel == channelIOPub {
+		c.output = false
+	}
+	if c.gone == nil {
+		c.gone = c.cause(e)
+	}
+}
+
+// cause says what a channel's end means.
+func (c *Client) cause(e event) error {
+	var protocol *ProtocolError
+	var limit *LimitError
+	var died *KernelDied
+	switch {
+	case errors.Is(e.err, errClosed), errors.As(e.err, &protocol), errors.As(e.err, &died):
+		return e.err
+	case errors.As(e.err, &limit):
+		return &ProtocolError{Channel: e.channel, Err: e.err}
+	}
+	return &KernelDied{Reason: "its " + e.channel + " channel ended", Err: e.err}
+}
+
+// afterSilence is called when nothing arrived for a while. While the code runs that
+// is as it should be. When only one of reply and idle is missing, a probe is sent
+// through the same channels: if it comes back and ours did not, ours was lost.
+func (c *Client) afterSilence(r *request) (next time.Duration, err error) {
+	rest := c.timing.silence - time.Since(r.heard)
+	switch {
+	case rest > 0:
+		return rest, nil
+	case !r.replied && !r.idle:
+		return c.timing.silence, nil
+	case r.idle:
+		return 0, &ProtocolError{Channel: channelShell, Err: errors.New("the kernel became idle but never replied")}
+	case r.probe != "":
+		return 0, ErrIdleLost // not even the probe's idle came
+	}
+	id, err := c.request(c.shell, "kernel_info_request", struct{}{})
+	if err != nil {
+		return 0, &KernelDied{Reason: "a request could not be sent", Err: err}
+	}
+	r.probe = id
+	return c.timing.silence, nil
+}
+
+func parseReply(m Message) (Reply, error) {
+	var content struct {
+		Status    string            `json:"status"`
+		Count     int               `json:"execution_count"`
+		EName     string            `json:"ename"`
+		EValue    string            `json:"evalue"`
+		Traceback []string          `json:"traceback"`
+		Payload   []json.RawMessage `json:"payload"`
+	}
+	if err := unmarshalObject(m.Content, &content); err != nil {
+		return Reply{}, fmt.Errorf("execute_reply: %w", err)
+	}
+	r := Reply{
+		Status: content.Status, Count: content.Count,
+		EName: content.EName, EValue: content.EValue, Traceback: content.Traceback, At: m.Time(),
+	}
+	switch r.Status {
+	case "ok", "error", "aborted":
+	default:
+		return Reply{}, fmt.Errorf("execute_reply with status %q", r.Status)
+	}
+	for _, payload := range content.Payload {
+		var p struct {
+			Source string `json:"source"`
+		}
+		r.AskExit = r.AskExit || unmarshalObject(payload, &p) == nil && p.Source == "ask_exit"
+	}
+	return r, nil
+}

@@ -1,0 +1,106 @@
+"""Starts ipykernel (6 or newer) for a headless run: launcher.py -f connection.json
+
+What differs from `python -m ipykernel_launcher`:
+- The output channel never drops messages: past 1,000 queued ones ZeroMQ would,
+  silently, the end of the cell among them. With ZMQ_XPUB_NODROP it waits instead.
+- A stream's text is sent in pieces of bounded size, however much was printed.
+- The connection file is only read.
+- History stays in memory.
+- What only people at a prompt need is not imported at the start: the debugger,
+  the terminal front end and the completer's analyser. It stays importable.
+Everything else is as in any Jupyter kernel.
+"""
+
+import gc
+import sys
+import types
+
+STREAM_PIECE = 1 << 20  # characters of one stream message
+
+
+def hold_back():
+    """Keeps modules that only people at a prompt need from being imported now."""
+    sys.modules["debugpy"] = sys.modules["jedi"] = None  # "not installed"
+
+    def embed(*args, **kwargs):
+        from IPython.terminal.embed import embed
+
+        return embed(*args, **kwargs)
+
+    terminal = types.ModuleType("IPython.terminal.embed")
+    terminal.embed = embed
+    sys.modules[terminal.__name__] = terminal
+
+
+def let_go():
+    """Makes them importable for the notebook's own code."""
+    for name in ("debugpy", "jedi", "IPython.terminal.embed"):
+        sys.modules.pop(name, None)
+
+
+def headless_app():
+    """Returns ipykernel's application with the differences named above."""
+    import zmq
+    from ipykernel import kernelapp
+    from jupyter_client.session import Session
+
+    class Patient:
+        """A ZeroMQ context whose sockets wait for a slow reader."""
+
+        def __init__(self, context):
+            self.context = context
+
+        def socket(self, kind):
+            socket = self.context.socket(kind)
+            socket.setsockopt(zmq.XPUB_NODROP, 1)  # heeded by PUB and XPUB alike
+            return socket
+
+        def __getattr__(self, name):
+            return getattr(self.context, name)
+
+    class PiecewiseSession(Session):
+        """Sends long stream texts as several messages."""
+
+        def send(self, stream, message, *args, **kwargs):
+            text = ""
+            if isinstance(message, dict) and message.get("msg_type") == "stream":
+                text = message["content"]["text"]
+            if len(text) <= STREAM_PIECE:
+                return super().send(stream, message, *args, **kwargs)
+            sent = None
+            for start in range(0, len(text), STREAM_PIECE):
+                piece = {**message["content"], "text": text[start : start + STREAM_PIECE]}
+                part = self.msg("stream", piece, parent=message["parent_header"])
+                sent = super().send(stream, part, *args, **kwargs)
+            return sent
+
+    class IPKernelApp(kernelapp.IPKernelApp):  # the name stands in logs and configuration
+        def _session_default(self):
+            return PiecewiseSession(parent=self)
+
+        def init_iopub(self, context):
+            super().init_iopub(Patient(context))
+
+        def write_connection_file(self, **kwargs):
+            """Leaves the file alone: it was written for us and may be read-only."""
+
+    return IPKernelApp.instance()
+
+
+def main():
+    gc.disable()  # imports make hardly any garbage
+    if not getattr(sys.flags, "safe_path", False):
+        del sys.path[0]  # this script's folder; ipykernel puts the working folder there
+    hold_back()
+    app = headless_app()
+    # A parent of 1 is one that never dies: no polling for it, no advice about Ctrl-C on its output.
+    options = ["--HistoryManager.hist_file=:memory:", "--IPKernelApp.parent_handle=1"]
+    app.initialize(options + sys.argv[1:])
+    let_go()
+    gc.freeze()
+    gc.enable()
+    app.start()
+
+
+if __name__ == "__main__":
+    main()

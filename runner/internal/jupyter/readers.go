@@ -1,0 +1,125 @@
+package jupyter
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// The goroutines of a client: one reader per channel and the heartbeat. They end
+// when their channel does, which Close makes happen. Nothing here may wait for the
+// consumer.
+
+func (c *Client) read() {
+	c.readers.Go(func() { c.end(channelShell, c.readInto(c.shell, c.deliver)) })
+	c.readers.Go(func() { c.end(channelIOPub, c.readInto(c.iopub, c.deliver)) })
+	c.readers.Go(func() {
+		defer close(c.ended)
+		c.end(channelControl, c.readInto(c.control, c.deliverControl))
+	})
+	beats := make(chan struct{}, 1)
+	c.readers.Go(func() {
+		defer close(beats)
+		c.readBeats(beats)
+	})
+	c.readers.Go(func() { c.beat(beats) })
+}
+
+// readInto reads a channel's messages until it ends, and returns why it did.
+func (c *Client) readInto(ch *channel, deliver func(event) error) error {
+	for {
+		frames, cut, err := ch.recv()
+		if err != nil {
+			return err
+		}
+		e := event{channel: ch.name}
+		if cut > 0 {
+			e.msg, err = decodeCut(frames, cut)
+		} else {
+			e.msg, err = decode(c.key, frames)
+		}
+		if err == nil {
+			err = deliver(e)
+		}
+		if err != nil {
+			return errors.Join(&ProtocolError{Channel: ch.name, Err: err}, ch.close())
+		}
+	}
+}
+
+func (c *Client) deliver(e event) error {
+	if e.msg.Dropped > 0 && e.channel != channelIOPub {
+		return fmt.Errorf("%s of more than %d bytes", e.msg.Type, e.msg.Dropped)
+	}
+	if !c.inbox.push(e) {
+		return errors.New("the kernel floods its channel")
+	}
+	return nil
+}
+
+// deliverControl hands replies to whoever waits for one; others are let go.
+func (c *Client) deliverControl(e event) error {
+	select {
+	case c.replies <- e.msg:
+	default:
+	}
+	return nil
+}
+
+// end tells the consumer that a channel ended.
+func (c *Client) end(channel string, err error) {
+	select {
+	case <-c.closing:
+		err = errClosed
+	default:
+	}
+	c.inbox.push(event{channel: channel, err: err})
+}
+
+// readBeats turns what comes back on the heartbeat channel into ticks.
+func (c *Client) readBeats(beats chan<- struct{}) {
+	for {
+		if _, _, err := c.hb.recv(); err != nil {
+			return
+		}
+		select {
+		case beats <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// beat sends heartbeats, and tells the consumer when one stayed out for too long.
+// It declares nothing dead on the channel's end alone: the others see that too.
+func (c *Client) beat(beats <-chan struct{}) {
+	ticks := time.NewTicker(c.timing.heartbeat)
+	defer ticks.Stop()
+	var sent time.Time // of the beat that is not answered yet
+	misses := 0
+	for {
+		select {
+		case _, ok := <-beats:
+			if !ok {
+				return
+			}
+			sent, misses = time.Time{}, 0
+		case <-c.closing:
+			return
+		case now := <-ticks.C:
+			if sent.IsZero() {
+				if c.hb.send([][]byte{{}, []byte("beat")}) != nil { // an empty frame before the request, as REQ does
+					return
+				}
+				sent = now
+				continue
+			}
+			if misses++; misses == 3 {
+				c.log.Warn("kernel does not answer its heartbeat", "for", now.Sub(sent).Round(time.Second))
+			}
+			if misses >= 3 && now.Sub(sent) >= c.timing.frozen {
+				c.end(channelHB, &KernelDied{Reason: "the kernel does not answer its heartbeat"})
+				return
+			}
+		}
+	}
+}
