@@ -1,0 +1,141 @@
+package notebook
+
+import (
+	"bytes"
+	"encoding/json"
+	"unicode/utf8"
+)
+
+// This file finds values and their offsets in JSON that encoding/json has
+// already found valid; nothing else may be handed to it. It does not recurse.
+
+// span is one JSON value: data[start:end].
+type span struct{ start, end int }
+
+func skipBlanks(data []byte, i int) int {
+	for i < len(data) && (data[i] == ' ' || data[i] == '\n' || data[i] == '\t' || data[i] == '\r') {
+		i++
+	}
+	return i
+}
+
+// spanAt returns the value that begins at or after i.
+func spanAt(data []byte, i int) span {
+	start := skipBlanks(data, i)
+	depth := 0
+	for i = start; i < len(data); i++ {
+		switch data[i] {
+		case '"':
+			i = stringEnd(data, i) - 1
+		case '{', '[':
+			depth++
+			continue
+		case '}', ']':
+			depth--
+		default:
+			if depth == 0 {
+				return span{start, scalarEnd(data, i)}
+			}
+			continue
+		}
+		if depth == 0 {
+			return span{start, i + 1}
+		}
+	}
+	return span{start, len(data)}
+}
+
+func stringEnd(data []byte, i int) int {
+	for i++; i < len(data) && data[i] != '"'; i++ {
+		if data[i] == '\\' {
+			i++
+		}
+	}
+	return min(i+1, len(data))
+}
+
+func scalarEnd(data []byte, i int) int {
+	if n := bytes.IndexAny(data[i:], " \n\t\r,]}"); n >= 0 {
+		return i + n
+	}
+	return len(data)
+}
+
+// elements calls f for each element of the array v.
+func elements(data []byte, v span, f func(span) error) error {
+	for i := skipBlanks(data, v.start+1); i < v.end && data[i] != ']'; {
+		element := spanAt(data, i)
+		if err := f(element); err != nil {
+			return err
+		}
+		if i = skipBlanks(data, element.end); i < v.end && data[i] == ',' {
+			i = skipBlanks(data, i+1)
+		}
+	}
+	return nil
+}
+
+// members returns the members of the object v. Of a key that occurs twice the
+// last one counts, as everywhere in Jupyter.
+func members(data []byte, v span) map[string]span {
+	fields := map[string]span{}
+	for i := skipBlanks(data, v.start+1); i < v.end && data[i] == '"'; {
+		end := stringEnd(data, i)
+		key := text(data, span{i, end})
+		value := spanAt(data, skipBlanks(data, end)+1)
+		fields[key] = value
+		if i = skipBlanks(data, value.end); i < v.end && data[i] == ',' {
+			i = skipBlanks(data, i+1)
+		}
+	}
+	return fields
+}
+
+// text returns the string v.
+func text(data []byte, v span) string {
+	var s string
+	_ = json.Unmarshal(data[v.start:v.end], &s) // valid: see the top of the file
+	return s
+}
+
+// decode returns v as maps, slices, strings, booleans and json.Numbers.
+func decode(data []byte, v span) any {
+	decoder := json.NewDecoder(bytes.NewReader(data[v.start:v.end]))
+	decoder.UseNumber()
+	var value any
+	_ = decoder.Decode(&value) // valid: see the top of the file
+	return value
+}
+
+// countValues returns about how many JSON values data holds.
+func countValues(data []byte) int {
+	count := 1
+	for i := 0; i < len(data); i++ {
+		switch data[i] {
+		case '"':
+			i = stringEnd(data, i) - 1
+		case '{', '[', ',':
+			count++
+		}
+	}
+	return count
+}
+
+// cursor turns growing offsets into lines and columns in one pass.
+type cursor struct{ offset, line, column int }
+
+// at returns line and column, 1-based, of an offset of data.
+func (c *cursor) at(data []byte, offset int) (line, column int) {
+	if c.line == 0 || offset < c.offset {
+		*c = cursor{line: 1, column: 1}
+	}
+	passed := data[c.offset:offset]
+	if n := bytes.Count(passed, []byte{'\n'}); n > 0 {
+		c.line += n
+		c.column = 1
+		passed = passed[bytes.LastIndexByte(passed, '\n')+1:]
+	}
+	c.column += utf8.RuneCount(passed)
+	c.offset = offset
+	return c.line, c.column
+}
