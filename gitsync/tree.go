@@ -1,0 +1,360 @@
+package gitsync
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/plumbing/filemode"
+)
+
+// DefaultMaxFile is how many bytes a file may have where the options say nothing.
+const DefaultMaxFile = 64 << 20
+
+// ErrTooLarge is what opening a file over the limit wraps.
+var ErrTooLarge = errors.New("file is too large")
+
+// maxDepth is how many folders may stand in each other. Deeper ones are listed
+// as irregular, so that walking them ends.
+const maxDepth = 64
+
+// tree is the file system of one commit. Folders are read once, when they are
+// first asked for.
+type tree struct {
+	mirror  *mirror
+	root    plumbing.Hash
+	time    time.Time // of the commit: files have no other
+	maxFile int64
+
+	mu      sync.Mutex // guards folders
+	folders map[plumbing.Hash]folder
+}
+
+func newTree(m *mirror, root plumbing.Hash, at time.Time, maxFile int64) *tree {
+	return &tree{
+		mirror:  m,
+		root:    root,
+		time:    at,
+		maxFile: cmp.Or(maxFile, DefaultMaxFile),
+		folders: map[plumbing.Hash]folder{},
+	}
+}
+
+// node is an entry of a folder as the file system shows it.
+type node struct {
+	name    string
+	mode    fs.FileMode // the type and the permissions
+	hash    plumbing.Hash
+	refused string // why it cannot be opened, "" where it can
+}
+
+// folder is sorted by name; names are unique and valid elements of a path.
+type folder []node
+
+func (f folder) find(name string) (node, bool) {
+	i, ok := slices.BinarySearchFunc(f, name, func(n node, name string) int { return strings.Compare(n.name, name) })
+	if !ok {
+		return node{}, false
+	}
+	return f[i], true
+}
+
+// newFolder shows a Git tree's entries. Names that cannot stand in a path are
+// shown escaped, and whatever shares its shown name with another is refused.
+func newFolder(entries []entry) folder {
+	f := make(folder, 0, len(entries))
+	for _, e := range entries {
+		f = append(f, newNode(e))
+	}
+	slices.SortStableFunc(f, func(a, b node) int { return strings.Compare(a.name, b.name) })
+	unique := f[:0]
+	for _, n := range f {
+		if last := len(unique) - 1; last >= 0 && unique[last].name == n.name {
+			unique[last] = node{name: n.name, mode: fs.ModeIrregular, refused: "the name is there twice"}
+			continue
+		}
+		unique = append(unique, n)
+	}
+	return unique
+}
+
+func newNode(e entry) node {
+	if why := unsafeName(e.name); why != "" {
+		return node{name: shown(e.name), mode: fs.ModeIrregular, refused: fmt.Sprintf("the name %q %s", e.name, why)}
+	}
+	n := node{name: e.name, hash: e.hash}
+	switch e.mode & 0o170000 {
+	case 0o040000:
+		n.mode = fs.ModeDir | 0o555
+	case 0o100000:
+		n.mode = 0o444 | fs.FileMode(e.mode&0o111)
+	case 0o120000:
+		n.mode, n.refused = fs.ModeSymlink, "symbolic links are not followed"
+	case 0o160000:
+		n.mode, n.refused = fs.ModeIrregular, "submodules are not fetched"
+	default:
+		n.mode, n.refused = fs.ModeIrregular, fmt.Sprintf("the mode %o is unknown", uint32(e.mode))
+	}
+	return n
+}
+
+// at returns the node of a path.
+func (t *tree) at(op, name string) (node, error) {
+	fail := func(err error) (node, error) { return node{}, &fs.PathError{Op: op, Path: name, Err: err} }
+	if !fs.ValidPath(name) {
+		return fail(fs.ErrInvalid)
+	}
+	n := node{name: ".", mode: fs.ModeDir | 0o555, hash: t.root}
+	if name == "." {
+		return n, nil
+	}
+	for depth, element := range strings.Split(name, "/") {
+		if n.refused != "" {
+			return fail(errors.New(n.refused))
+		}
+		if !n.mode.IsDir() {
+			return fail(fs.ErrNotExist)
+		}
+		nodes, err := t.folder(n.hash, depth)
+		if err != nil {
+			return fail(err)
+		}
+		var ok bool
+		if n, ok = nodes.find(element); !ok {
+			return fail(fs.ErrNotExist)
+		}
+	}
+	return n, nil
+}
+
+// folder reads a Git tree that stands depth folders below the root.
+func (t *tree) folder(hash plumbing.Hash, depth int) (folder, error) {
+	nodes, err := t.load(hash)
+	if err != nil || depth < maxDepth {
+		return nodes, err
+	}
+	bounded := slices.Clone(nodes)
+	for i, n := range bounded {
+		if n.mode.IsDir() {
+			bounded[i] = node{name: n.name, mode: fs.ModeIrregular, refused: fmt.Sprintf("more than %d folders stand in each other", maxDepth)}
+		}
+	}
+	return bounded, nil
+}
+
+func (t *tree) load(hash plumbing.Hash) (folder, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if f, ok := t.folders[hash]; ok {
+		return f, nil
+	}
+	data, err := t.mirror.read(plumbing.TreeObject, hash)
+	if err != nil {
+		return nil, err
+	}
+	entries, err := parseTree(data)
+	if err != nil {
+		return nil, err
+	}
+	f := newFolder(entries)
+	t.folders[hash] = f
+	return f, nil
+}
+
+// Open opens a file or a folder.
+func (t *tree) Open(name string) (fs.File, error) {
+	n, err := t.at("open", name)
+	if err != nil {
+		return nil, err
+	}
+	if n.mode.IsDir() {
+		entries, err := t.ReadDir(name)
+		return &openFolder{info: info{t, n}, path: name, rest: entries}, err
+	}
+	data, err := t.content("open", name, n)
+	if err != nil {
+		return nil, err
+	}
+	return &openFile{Reader: bytes.NewReader(data), info: info{t, n}}, nil
+}
+
+// ReadFile returns a file's content, which is the caller's.
+func (t *tree) ReadFile(name string) ([]byte, error) {
+	n, err := t.at("open", name)
+	if err != nil {
+		return nil, err
+	}
+	return t.content("read", name, n)
+}
+
+// content asks for the size first: a blob is inflated into memory.
+func (t *tree) content(op, name string, n node) ([]byte, error) {
+	fail := func(err error) ([]byte, error) { return nil, &fs.PathError{Op: op, Path: name, Err: err} }
+	switch {
+	case n.refused != "":
+		return fail(errors.New(n.refused))
+	case n.mode.IsDir():
+		return fail(errors.New("is a folder"))
+	}
+	size, err := t.mirror.size(n.hash)
+	if err != nil {
+		return fail(err)
+	}
+	if size > t.maxFile {
+		return fail(fmt.Errorf("%w: it has %d bytes, and %d are allowed", ErrTooLarge, size, t.maxFile))
+	}
+	data, err := t.mirror.read(plumbing.BlobObject, n.hash)
+	if err != nil {
+		return fail(err)
+	}
+	return data, nil
+}
+
+// Stat describes a file, a folder, or an entry that cannot be opened.
+func (t *tree) Stat(name string) (fs.FileInfo, error) {
+	n, err := t.at("stat", name)
+	if err != nil {
+		return nil, err
+	}
+	return describe(t, n, name)
+}
+
+// ReadDir lists a folder by name.
+func (t *tree) ReadDir(name string) ([]fs.DirEntry, error) {
+	n, err := t.at("open", name)
+	if err != nil {
+		return nil, err
+	}
+	if !n.mode.IsDir() {
+		return nil, &fs.PathError{Op: "readdir", Path: name, Err: errors.New(cmp.Or(n.refused, "not a folder"))}
+	}
+	depth := 0
+	if name != "." {
+		depth = strings.Count(name, "/") + 1
+	}
+	nodes, err := t.folder(n.hash, depth)
+	if err != nil {
+		return nil, &fs.PathError{Op: "readdir", Path: name, Err: err}
+	}
+	entries := make([]fs.DirEntry, len(nodes))
+	for i, n := range nodes {
+		entries[i] = dirEntry{info{t, n}, path.Join(name, n.name)}
+	}
+	return entries, nil
+}
+
+// info describes a node. Sizes are asked for one by one: a listing needs none.
+type info struct {
+	tree *tree
+	node node
+}
+
+// Name is the last element of the path.
+func (i info) Name() string { return i.node.name }
+
+// Mode holds the type and the permissions.
+func (i info) Mode() fs.FileMode { return i.node.mode }
+
+// Type is Mode's type.
+func (i info) Type() fs.FileMode { return i.node.mode.Type() }
+
+// IsDir reports whether it is a folder.
+func (i info) IsDir() bool { return i.node.mode.IsDir() }
+
+// ModTime is the commit's time.
+func (i info) ModTime() time.Time { return i.tree.time }
+
+// Sys is the Git object's hash, as a string.
+func (i info) Sys() any { return i.node.hash.String() }
+
+type dirEntry struct {
+	info
+	path string
+}
+
+// Info asks for the size.
+func (e dirEntry) Info() (fs.FileInfo, error) { return describe(e.tree, e.node, e.path) }
+
+// String is fs.FormatDirEntry's.
+func (e dirEntry) String() string { return fs.FormatDirEntry(e) }
+
+type sized struct {
+	info
+	size int64
+}
+
+// Size is the blob's size in bytes, 0 for what is no file.
+func (s sized) Size() int64 { return s.size }
+
+// String is fs.FormatFileInfo's.
+func (s sized) String() string { return fs.FormatFileInfo(s) }
+
+func describe(t *tree, n node, name string) (fs.FileInfo, error) {
+	if !n.mode.IsRegular() {
+		return sized{info: info{t, n}}, nil
+	}
+	size, err := t.mirror.size(n.hash)
+	if err != nil {
+		return nil, &fs.PathError{Op: "stat", Path: name, Err: err}
+	}
+	return sized{info{t, n}, size}, nil
+}
+
+// openFile is a blob in memory.
+type openFile struct {
+	*bytes.Reader
+	info info
+}
+
+// Stat describes the file.
+func (f *openFile) Stat() (fs.FileInfo, error) { return sized{f.info, f.Reader.Size()}, nil }
+
+// Close has nothing to give back.
+func (f *openFile) Close() error { return nil }
+
+// openFolder is a folder that is being listed.
+type openFolder struct {
+	info info
+	path string
+	rest []fs.DirEntry
+}
+
+// Stat describes the folder.
+func (f *openFolder) Stat() (fs.FileInfo, error) { return sized{info: f.info}, nil }
+
+// Close has nothing to give back.
+func (f *openFolder) Close() error { return nil }
+
+// Read is an error: a folder has no content.
+func (f *openFolder) Read([]byte) (int, error) {
+	return 0, &fs.PathError{Op: "read", Path: f.path, Err: errors.New("is a folder")}
+}
+
+// ReadDir lists the next n entries, or all that are left.
+func (f *openFolder) ReadDir(n int) ([]fs.DirEntry, error) {
+	if n <= 0 {
+		n = len(f.rest)
+	} else if len(f.rest) == 0 {
+		return nil, io.EOF
+	}
+	n = min(n, len(f.rest))
+	entries := f.rest[:n:n]
+	f.rest = f.rest[n:]
+	return entries, nil
+}
+
+// entry is an entry of a Git tree, as it stands there.
+type entry struct {
+	name string
+	mode filemode.FileMode
+	hash plumbing.Hash
+}
