@@ -78,9 +78,9 @@ type Client struct {
 	info Info // set by Connect
 
 	consumer sync.Mutex // guards what follows: held while executing
-	pending  *request // nil: none under way
-	gone     error    // why the kernel cannot be used any more
-	output   bool     // the output channel still delivers
+	pending  *request   // nil: none under way
+	gone     error      // why the kernel cannot be used any more
+	output   bool       // the output channel still delivers
 }
 
 // Info is what a kernel says about itself.

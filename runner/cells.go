@@ -1,0 +1,373 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"nbpress/runner/internal/jupyter"
+	"nbpress/runner/internal/notebook"
+)
+
+// CellsOptions say how a notebook's cells are run. The zero value works.
+type CellsOptions struct {
+	CellTimeout  time.Duration   // of one cell; 0: none
+	StartTimeout time.Duration   // until the kernel answers; default 1 minute
+	Grace        time.Duration   // for an interrupted cell to end; default 5 s
+	AllowErrors  bool            // go on after a cell that raised
+	Values       notebook.Values // for $NAME in #Environment cells; nil: nothing is replaced
+	OutputLimit  int64           // bytes of outputs kept per notebook; default 32 MiB
+	Progress     func(Progress)  // called before and after each cell; may be nil
+
+	// Save is called after each cell with what there is so far; may be nil. Its
+	// error ends the run.
+	Save func(*notebook.Notebook) error
+
+	Log *slog.Logger // nil: no log
+
+	death *deathWatch // nil: nothing is known of the kernel's process
+}
+
+func (o CellsOptions) withDefaults() CellsOptions {
+	if o.StartTimeout <= 0 {
+		o.StartTimeout = time.Minute
+	}
+	if o.Grace <= 0 {
+		o.Grace = 5 * time.Second
+	}
+	if o.OutputLimit <= 0 {
+		o.OutputLimit = 32 << 20
+	}
+	if o.Progress == nil {
+		o.Progress = func(Progress) {}
+	}
+	if o.Save == nil {
+		o.Save = func(*notebook.Notebook) error { return nil }
+	}
+	return o
+}
+
+// Progress tells that a cell was started or finished.
+type Progress struct {
+	Cell    int // among the cells that are executed, from 1
+	Cells   int // how many are executed
+	Index   int // among all cells, from 0
+	Event   ProgressEvent
+	Elapsed time.Duration // since the cell was started
+	Source  string        // as in the notebook
+}
+
+// ProgressEvent is what Progress tells.
+type ProgressEvent string
+
+// The events of a cell. A cell that failed has finished, too.
+const (
+	CellStarted  ProgressEvent = "started"
+	CellFinished ProgressEvent = "finished"
+)
+
+// ExecuteNotebook executes the notebook file data in the kernel that listens at
+// conn, ends the kernel, and returns the notebook with its outputs, as a file. The
+// kernel's sandbox tells on dead how the kernel ended by itself; nil: it never does.
+//
+// A Failure is the notebook's result; the executed notebook then reaches to the
+// failing cell. Warnings are for people. An error is infrastructure's: ctx was
+// canceled, the file is no notebook, the kernel broke the protocol.
+func ExecuteNotebook(ctx context.Context, data []byte, conn jupyter.Connection, dead <-chan Death, o CellsOptions) (executed []byte, failure *Failure, warnings []string, err error) {
+	nb, err := notebook.Parse(data)
+	if err != nil {
+		return nil, nil, nil, fmt.Errorf("read notebook: %w", err)
+	}
+	failure, warnings, err = executeCells(ctx, nb, conn, dead, o)
+	executed, encodeErr := nb.Encode()
+	if encodeErr != nil {
+		encodeErr = fmt.Errorf("write notebook: %w", encodeErr)
+	}
+	return executed, failure, warnings, errors.Join(err, encodeErr)
+}
+
+// executeCells connects to a kernel, runs the notebook's cells in it and shuts it
+// down. It changes nb, and returns as ExecuteNotebook does. A kernel that does not
+// become ready is a Failure, too: StartTimeout, or what dead said.
+func executeCells(ctx context.Context, nb *notebook.Notebook, conn jupyter.Connection, dead <-chan Death, o CellsOptions) (failure *Failure, warnings []string, err error) {
+	o = o.withDefaults()
+	o.death = watchDeath(dead)
+	defer o.death.close()
+	client, failure, err := connectKernel(ctx, conn, o)
+	if client == nil {
+		return failure, nil, err
+	}
+	defer func() {
+		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
+		defer cancel()
+		if shutdownErr := client.Shutdown(stop); shutdownErr != nil && o.Log != nil {
+			o.Log.Debug("kernel did not agree to end", "error", shutdownErr) // its sandbox ends it
+		}
+		err = errors.Join(err, client.Close())
+	}()
+	return runCells(ctx, client, nb, o)
+}
+
+// shutdownTimeout is how long a kernel gets to agree to end; it needs milliseconds.
+const shutdownTimeout = time.Second
+
+// connectKernel returns a client, or a failure, or an error.
+func connectKernel(ctx context.Context, conn jupyter.Connection, o CellsOptions) (*jupyter.Client, *Failure, error) {
+	start, cancel := context.WithTimeout(ctx, o.StartTimeout)
+	defer cancel()
+	client, err := jupyter.Connect(start, conn, jupyter.Options{Dead: o.death.done, Log: o.Log})
+	var died *jupyter.KernelDied
+	switch {
+	case err == nil:
+		return client, nil, nil
+	case errors.As(err, &died):
+		return nil, o.death.failure(died, nil), nil
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return nil, &Failure{Code: RunTimeout, Message: "the run's time was up before the kernel answered: " + err.Error()}, nil
+	case ctx.Err() == nil && start.Err() != nil:
+		return nil, &Failure{Code: StartTimeout, Message: err.Error()}, nil
+	}
+	return nil, nil, err
+}
+
+// runCells runs the notebook's cells through a connected client. It changes nb and
+// returns as ExecuteNotebook does. When ctx's deadline passes, that is a Failure
+// with code RunTimeout; when ctx is canceled, an error.
+func runCells(ctx context.Context, client *jupyter.Client, nb *notebook.Notebook, o CellsOptions) (*Failure, []string, error) {
+	r := &cellsRun{client: client, nb: nb, o: o.withDefaults()}
+	r.out = newOutputs(r.o.OutputLimit)
+	r.describeLanguage()
+	plan := executable(nb)
+	for _, index := range plan {
+		nb.Cells[index].Outputs, nb.Cells[index].ExecutionCount = nil, nil
+	}
+	failure, err := r.cells(ctx, plan)
+	if drainErr := client.Drain(r.out.message); err == nil {
+		err = drainErr
+	}
+	if err == nil {
+		err = r.save()
+	}
+	return failure, r.warnings(), err
+}
+
+// cellsRun is one run of a notebook's cells.
+type cellsRun struct {
+	client *jupyter.Client
+	nb     *notebook.Notebook
+	o      CellsOptions
+	out    *outputs
+	notes  []string
+}
+
+// verdict says whether and why the run ends after a cell.
+type verdict struct {
+	ended   bool
+	failure *Failure // nil: a clean end
+}
+
+// executable returns the indexes of the cells that are run: code cells with code
+// in them that are not marked to be skipped.
+func executable(nb *notebook.Notebook) []int {
+	var plan []int
+	for i, cell := range nb.Cells {
+		if cell.Type == "code" && strings.TrimSpace(cell.Source) != "" && !cell.Skipped() {
+			plan = append(plan, i)
+		}
+	}
+	return plan
+}
+
+// describeLanguage stores what the kernel says about its language, as Jupyter does.
+func (r *cellsRun) describeLanguage() {
+	var info map[string]any
+	decodeContent(jupyter.Message{Content: r.client.Info().LanguageInfo}, &info)
+	if info == nil {
+		return
+	}
+	if r.nb.Metadata == nil {
+		r.nb.Metadata = make(map[string]any)
+	}
+	r.nb.Metadata["language_info"] = info
+}
+
+func (r *cellsRun) save() error {
+	if err := r.o.Save(r.nb); err != nil {
+		return fmt.Errorf("save the notebook: %w", err)
+	}
+	return nil
+}
+
+// warnings returns the run's notes and one line per cell whose output was cut.
+func (r *cellsRun) warnings() []string {
+	cut := make(map[int]bool)
+	for _, c := range r.out.byParent {
+		cut[c.index] = cut[c.index] || c.cut
+	}
+	for i := range r.nb.Cells {
+		if cut[i] {
+			r.notes = append(r.notes, fmt.Sprintf("the output of cell %d was cut: a notebook keeps %s", i, megabytes(r.o.OutputLimit)))
+		}
+	}
+	return r.notes
+}
+
+// cells runs the planned cells in order, up to the first that ends the run.
+func (r *cellsRun) cells(ctx context.Context, plan []int) (*Failure, error) {
+	for n, index := range plan {
+		v, err := r.cell(ctx, Progress{Cell: n + 1, Cells: len(plan), Index: index, Source: r.nb.Cells[index].Source})
+		if err == nil {
+			err = r.save()
+		}
+		if err != nil || v.ended {
+			return v.failure, err
+		}
+	}
+	return nil, nil
+}
+
+// cell runs one cell and says whether the run ends with it.
+func (r *cellsRun) cell(ctx context.Context, p Progress) (verdict, error) {
+	source, failure := r.source(p.Index)
+	if failure != nil {
+		return verdict{ended: true, failure: failure}, nil
+	}
+	p.Event = CellStarted
+	r.o.Progress(p)
+	started := time.Now()
+	defer func() {
+		p.Event, p.Elapsed = CellFinished, time.Since(started)
+		r.o.Progress(p)
+	}()
+
+	timed, cancel := ctx, context.CancelFunc(func() {})
+	if r.o.CellTimeout > 0 {
+		timed, cancel = context.WithTimeout(ctx, r.o.CellTimeout)
+	}
+	defer cancel()
+	out := r.out.begin(p.Index, r.nb.Cells[p.Index])
+	reply, err := r.client.Execute(timed, source, r.out.message)
+	defer func() { out.finish(reply) }()
+	if err != nil && timed.Err() != nil && errors.Is(err, timed.Err()) {
+		reply, failure, err = r.outOfTime(ctx, out)
+		return verdict{ended: true, failure: failure}, err
+	}
+	return r.judge(reply, err, out)
+}
+
+// source returns what is sent for a cell: its source, in #Environment cells with
+// the values filled in.
+func (r *cellsRun) source(index int) (string, *Failure) {
+	cell := r.nb.Cells[index]
+	if r.o.Values == nil || !cell.Environment() {
+		return cell.Source, nil
+	}
+	source, _, problems := notebook.Substitute(cell.Source, r.o.Values)
+	for _, p := range problems {
+		if p.Name == "" {
+			continue // a literal that does not end: Python says it better
+		}
+		return "", &Failure{
+			Code: InvalidReport, Message: fmt.Sprintf("%s; %s", p.What, p.Do),
+			Cell: &CellRef{Index: index, Line: p.Line},
+		}
+	}
+	return source, nil
+}
+
+// finish writes what is only known at a cell's end.
+func (c *cellOutputs) finish(reply jupyter.Reply) {
+	if reply.Count > 0 {
+		c.cell.ExecutionCount = &reply.Count
+	}
+	if !reply.At.IsZero() {
+		c.times["shell.execute_reply"] = reply.At.Format(timeFormat)
+	}
+	if len(c.times) == 0 {
+		return
+	}
+	if c.cell.Metadata == nil {
+		c.cell.Metadata = make(map[string]any)
+	}
+	times := make(map[string]any, len(c.times))
+	for event, at := range c.times {
+		times[event] = at
+	}
+	c.cell.Metadata["execution"] = times
+}
+
+// ref names the cell. The execution count is there as soon as the kernel started it.
+func (c *cellOutputs) ref() *CellRef {
+	ref := &CellRef{Index: c.index}
+	if c.cell.ExecutionCount != nil {
+		ref.ExecutionCount = *c.cell.ExecutionCount
+	}
+	return ref
+}
+
+// judge decides by the kernel's reply and the client's error.
+func (r *cellsRun) judge(reply jupyter.Reply, err error, out *cellOutputs) (verdict, error) {
+	var died *jupyter.KernelDied
+	switch {
+	case errors.As(err, &died):
+		return verdict{ended: true, failure: r.o.death.failure(died, out.ref())}, nil
+	case errors.Is(err, jupyter.ErrIdleLost):
+		return verdict{ended: true, failure: &Failure{Code: MessagesLost, Message: err.Error(), Cell: out.ref()}}, nil
+	case err != nil:
+		return verdict{ended: true}, fmt.Errorf("execute cell %d: %w", out.index, err)
+	case reply.Status == "ok" && reply.AskExit:
+		r.note("cell %d ended the notebook: it called exit()", out.index)
+		return verdict{ended: true}, nil
+	case reply.Status == "ok":
+		return verdict{}, nil
+	case cleanExit(reply):
+		r.note("cell %d ended the notebook: it called sys.exit()", out.index)
+		return verdict{ended: true}, nil
+	case reply.Status == "error" && (r.o.AllowErrors || out.cell.HasTag("raises-exception")):
+		return verdict{}, nil
+	}
+	return verdict{ended: true, failure: cellError(out.index, reply)}, nil
+}
+
+func (r *cellsRun) note(format string, args ...any) {
+	r.notes = append(r.notes, fmt.Sprintf(format, args...))
+}
+
+// cleanExit reports whether the cell called sys.exit() with a status that means
+// success, as papermill takes it. The kernel itself goes on after it.
+func cleanExit(reply jupyter.Reply) bool {
+	if reply.Status != "error" || reply.EName != "SystemExit" {
+		return false
+	}
+	return reply.EValue == "" || reply.EValue == "0" || reply.EValue == "None"
+}
+
+// outOfTime is called when a cell was still running as its time, or the run's, was
+// up. It interrupts the cell, so that its traceback tells where it was; a cell that
+// does not heed that is left to its sandbox.
+func (r *cellsRun) outOfTime(ctx context.Context, out *cellOutputs) (jupyter.Reply, *Failure, error) {
+	if ctx.Err() != nil && !errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return jupyter.Reply{}, nil, fmt.Errorf("execute cell %d: %w", out.index, context.Cause(ctx))
+	}
+	f := &Failure{Code: CellTimeout, Message: fmt.Sprintf("the cell ran longer than %s", r.o.CellTimeout)}
+	if ctx.Err() != nil {
+		f.Code, f.Message = RunTimeout, "the run's time was up while the cell ran"
+	}
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.o.Grace)
+	defer cancel()
+	err := r.client.Interrupt(grace)
+	var reply jupyter.Reply
+	if err == nil {
+		reply, err = r.client.Wait(grace, r.out.message)
+	}
+	f.Cell = out.ref()
+	if err != nil {
+		f.Message += ", and did not heed an interrupt"
+		return reply, f, nil
+	}
+	f.Traceback, f.Cell.Line = readTraceback(reply)
+	return reply, f, nil
+}

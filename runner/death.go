@@ -1,0 +1,63 @@
+package runner
+
+import (
+	"time"
+
+	"nbpress/runner/internal/jupyter"
+)
+
+// deathWatch keeps what a sandbox said of its kernel's end, for all who ask.
+type deathWatch struct {
+	done    chan struct{} // closed once death is known
+	death   Death         // readable after done
+	stop    chan struct{}
+	stopped chan struct{}
+}
+
+// watchDeath waits for a sandbox's word in the background, until close.
+func watchDeath(dead <-chan Death) *deathWatch {
+	w := &deathWatch{done: make(chan struct{}), stop: make(chan struct{}), stopped: make(chan struct{})}
+	go func() {
+		defer close(w.stopped)
+		select {
+		case w.death = <-dead: // the zero value where the sandbox only closes it
+			close(w.done)
+		case <-w.stop:
+		}
+	}()
+	return w
+}
+
+func (w *deathWatch) close() {
+	close(w.stop)
+	<-w.stopped
+}
+
+// reasonTimeout is how long the sandbox gets to say why a kernel died whose
+// connection ended.
+const reasonTimeout = 700 * time.Millisecond
+
+// failure says how a kernel died: in the sandbox's words if it has any in time,
+// else in the client's.
+func (w *deathWatch) failure(died *jupyter.KernelDied, at *CellRef) *Failure {
+	f := &Failure{Code: KernelDied, Message: died.Error(), Cell: at}
+	if w == nil {
+		return f
+	}
+	select {
+	case <-w.done:
+	case <-time.After(reasonTimeout):
+		return f
+	}
+	if w.death.Code != "" {
+		f.Code = w.death.Code
+	}
+	f.Message = "the kernel died"
+	if at == nil {
+		f.Message = "the kernel died before it was ready"
+	}
+	if w.death.Message != "" {
+		f.Message += ": " + w.death.Message
+	}
+	return f
+}
