@@ -24,11 +24,12 @@ class Profile:
     curve: tuple  # (hour, activity 0..1) through a day
     heating_kw: float  # added for every 10 degrees under 16
     cooling_kw: float  # added for every 10 degrees over 20
+    monday_kw: float = 0  # added for an hour on Mondays, when everything starts at once
 
 
 BAKERY = Profile(11, 62, (1.0, 0.45), ((0, 0.3), (2, 0.75), (4, 1), (6.5, 0.95), (9, 0.5), (13, 0.35), (16, 0.15), (20, 0.05), (22, 0.1), (24, 0.3)), 4, 7)
 BOOKSHOP = Profile(1.2, 6.2, (0.85, 0.05), ((0, 0), (8.5, 0.05), (10, 0.9), (14, 0.7), (16.5, 0.95), (20, 1), (21, 0.1), (24, 0)), 2.6, 3.2)
-COLD_STORE = Profile(104, 96, (0.75, 0.55), ((0, 0.35), (5, 0.4), (7, 0.9), (11, 1), (14, 0.95), (18, 0.7), (21, 0.4), (24, 0.35)), 0, 46)
+COLD_STORE = Profile(104, 96, (0.75, 0.55), ((0, 0.35), (5, 0.4), (7, 0.9), (11, 1), (14, 0.95), (18, 0.7), (21, 0.4), (24, 0.35)), 0, 46, 52)
 HOTEL = Profile(31, 48, (1.15, 1.1), ((0, 0.2), (5, 0.15), (8, 0.95), (10.5, 0.6), (14, 0.8), (17, 0.55), (20.5, 1), (23, 0.45), (24, 0.2)), 16, 26)
 
 SITES = {"plant-1": BAKERY, "plant-2": BOOKSHOP, "plant-3": COLD_STORE, "plant-4": HOTEL}
@@ -62,8 +63,8 @@ def _day(asset_id, profile, day):
 
     kw = profile.base_kw + profile.swing_kw * activity * week * random.normal(1, 0.03) + climate * (0.4 + 0.6 * activity)
     kw = kw * (1 + np.convolve(random.normal(0, 0.035, len(at) + 2), [0.25, 0.5, 0.25], "valid"))
-    if random.random() < 0.4:  # everything starts at once
-        kw[np.argmax(kw)] += profile.swing_kw * random.uniform(0.04, 0.12)
+    if day.weekday() == 0:
+        kw[(hour >= 7.5) & (hour < 8.5)] += profile.monday_kw
     return pd.DataFrame({"kw": kw.round(2)}, index=pd.Index(at, name="start"))
 
 
