@@ -79,7 +79,7 @@ var meanings = [...]meaning{
 	{StoreFailed, FaultPlatform, true, "The store did not take the result: look at its disk or bucket, and at the agent's rights there."},
 	{InvalidReport, FaultReport, false, "Run `nbpress check` on the bundle and mend what it lists."},
 	{InvalidRequest, FaultReport, false, "Mend the request file as the message says and merge it again."},
-	{Internal, FaultPlatform, false, "The agent died or failed while it worked on this run: look at its log."},
+	{Internal, FaultPlatform, true, "The agent died or failed while it worked on this run: look at its log."},
 }
 
 // Codes returns every code, in the order of the manual's table.

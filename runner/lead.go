@@ -1,0 +1,145 @@
+package runner
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"strings"
+	"time"
+)
+
+// terminal returns the run's terminal manifest: the one that is there, or what comes
+// of as many attempts as it takes.
+func (r *Runner) terminal(taking, work context.Context, t *task, log *slog.Logger) (Manifest, error) {
+	for pause := time.Second; ; pause = min(2*pause, 30*time.Second) {
+		var m Manifest
+		err := r.read(work, ManifestKey(t.id, t.generation), &m)
+		if !errors.Is(err, fs.ErrNotExist) {
+			return m, err
+		}
+		past, err := r.claim(taking, t)
+		if errors.Is(err, errExhausted) {
+			return r.commit(work, t.manifest(past.attempts, Outcome{Failure: exhausted(past)}, nil))
+		}
+		if err != nil {
+			return m, err
+		}
+		log.Info("attempt started", "attempt", past.next, "commit", past.commit)
+		m, done, err := r.attempt(taking, work, t, past, log)
+		if done || err != nil {
+			return m, err
+		}
+		select {
+		case <-time.After(pause):
+		case <-taking.Done():
+			return m, taking.Err()
+		}
+	}
+}
+
+// exhausted is the failure of a run whose attempts all ended without a result.
+func exhausted(past history) *Failure {
+	var ended []string
+	for _, a := range past.attempts {
+		ended = append(ended, a.Ended)
+	}
+	return &Failure{Code: Internal, Message: fmt.Sprintf(
+		"%d attempts ended without a result: %s", len(ended), strings.Join(ended, ", "))}
+}
+
+// attempt makes one attempt under our claim. It is done when the run has a terminal
+// manifest, not done when the run may be tried again.
+func (r *Runner) attempt(taking, work context.Context, t *task, past history, log *slog.Logger) (m Manifest, done bool, err error) {
+	started := time.Now()
+	outcome, err := Press(work, r.exec, t.job(past.next))
+	record := Attempt{StartedAt: started, FinishedAt: time.Now(), Sandbox: outcome.Sandbox, Seconds: outcome.Seconds}
+	if err != nil { // work ended under it
+		record.Ended = endedReleased
+		cleanup, cancel := context.WithTimeout(context.WithoutCancel(work), releaseTimeout)
+		defer cancel()
+		return m, false, errors.Join(err, r.settle(cleanup, t, past, record))
+	}
+	artifacts, err := r.publish(work, t, past.next, outcome)
+	if err != nil {
+		outcome = Outcome{Failure: &Failure{Code: StoreFailed, Message: err.Error()}, Seconds: outcome.Seconds}
+	}
+	record.Ended = endedCompleted
+	if f := outcome.Failure; f != nil {
+		record.Ended, record.Message = string(f.Code), f.Message
+		log.Warn("attempt failed", "attempt", past.next, "code", f.Code, "message", f.Message)
+		if f.Code.Retried() && past.counted < t.bundle.Config.Retries {
+			return m, false, r.persist(work, func() error { return r.settle(work, t, past, record) })
+		}
+	}
+	m, err = r.commit(work, t.manifest(append(past.attempts, record), outcome, artifacts))
+	if err != nil {
+		return m, false, err
+	}
+	return m, true, r.settle(work, t, past, record)
+}
+
+// releaseTimeout bounds what a released attempt still writes.
+const releaseTimeout = 5 * time.Second
+
+// job returns what the attempt needs to know.
+func (t *task) job(attempt int) Job {
+	return Job{
+		Run: t.id, Generation: t.generation, Attempt: attempt,
+		Report: t.report, Bundle: t.bundle, Asset: t.asset, Languages: t.languages(),
+		Window: t.slot.record.Window, ScheduledAt: t.slot.record.ScheduledAt,
+	}
+}
+
+// manifest returns the terminal manifest of a run that ended so.
+func (t *task) manifest(attempts []Attempt, o Outcome, artifacts []Artifact) Manifest {
+	record := t.slot.record
+	m := Manifest{
+		APIVersion: APIVersion, Kind: KindRun, ID: t.id, Generation: t.generation,
+		Report: t.report, Asset: t.asset.ID, Window: record.Window, Languages: t.languages(),
+		ScheduledAt: record.ScheduledAt, Trigger: record.Trigger, BundleCommit: t.commit,
+		Parameters: plain(t.bundle.AssetParameters(t.asset)).(map[string]any),
+		Status:     StatusCompleted, Attempts: attempts, Artifacts: artifacts, Warnings: o.Warnings,
+	}
+	if o.Failure != nil {
+		m.Status, m.Error = StatusError, o.Failure.record()
+	}
+	return m
+}
+
+// record returns a failure as manifests have it.
+func (f *Failure) record() *RunError {
+	return &RunError{
+		Code: f.Code, Fault: f.Code.Fault(), Message: f.Message, Advice: f.Code.Advice(),
+		Cell: f.Cell, Traceback: f.Traceback,
+	}
+}
+
+// plain returns a value of JSON as YAML shows it best: numbers as numbers.
+func plain(value any) any {
+	switch value := value.(type) {
+	case json.Number:
+		if n, err := value.Int64(); err == nil {
+			return n
+		}
+		if f, err := value.Float64(); err == nil {
+			return f
+		}
+		return value.String()
+	case []any:
+		list := make([]any, len(value))
+		for i := range value {
+			list[i] = plain(value[i])
+		}
+		return list
+	case map[string]any:
+		object := make(map[string]any, len(value))
+		for key := range value {
+			object[key] = plain(value[key])
+		}
+		return object
+	}
+	return value
+}

@@ -1,0 +1,199 @@
+package local
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"nbpress/runner"
+)
+
+// Options tune an executor. The zero value works.
+type Options struct {
+	Python string       // the interpreter with ipykernel and Jinja2; "" means python3 of $PATH
+	Dir    string       // where sandboxes stand while they live; "" means a folder of the system's own for temporary files
+	Init   []string     // the command that calls Init in this binary; nil means no isolation
+	Log    *slog.Logger // nil means slog.Default()
+}
+
+// Executor makes sandboxes in a folder of this machine.
+type Executor struct {
+	python interpreter
+	dir    string
+	spawn  spawner
+	log    *slog.Logger
+}
+
+// spawner starts programs: in namespaces, or in a process group.
+type spawner interface {
+	// start returns once the program was started or could not be.
+	start(p program) (*process, error)
+	// own gives a file to the user that programs run as.
+	own(path string) error
+	// inside returns the path at which programs see a path of the sandbox's folder.
+	inside(box, name string) string
+	String() string
+}
+
+// ErrNoPython is wrapped by what New returns where there is no interpreter with all
+// that a report needs.
+var ErrNoPython = errors.New("no usable Python")
+
+// probeTimeout bounds each of the few programs that New runs.
+const probeTimeout = 20 * time.Second
+
+// New finds the interpreter, finds out how well this machine can isolate, and
+// removes what an earlier agent left behind in the folder. The interpreter is
+// trusted: it is the operator's.
+func New(ctx context.Context, o Options) (*Executor, error) {
+	e := &Executor{dir: o.Dir, log: o.Log}
+	if e.log == nil {
+		e.log = slog.Default()
+	}
+	if e.dir == "" {
+		e.dir = filepath.Join(os.TempDir(), fmt.Sprintf("nbpress-%d", os.Getuid()))
+	}
+	if err := ownFolder(e.dir); err != nil {
+		return nil, fmt.Errorf("sandbox folder: %w", err)
+	}
+	var err error
+	if e.python, err = findPython(ctx, o.Python); err != nil {
+		return nil, err
+	}
+	e.spawn = e.bestSpawner(ctx, o.Init)
+	return e, e.sweep()
+}
+
+// ownFolder makes a folder that nobody else can enter, and refuses one that
+// somebody else made for us.
+func ownFolder(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	return os.Chmod(dir, 0o700) // fails where the folder is another user's
+}
+
+// bestSpawner returns the first way of isolating that works here.
+func (e *Executor) bestSpawner(ctx context.Context, initCommand []string) spawner {
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	var refused []string
+	for _, s := range isolating(initCommand, e.python) {
+		err := e.try(ctx, s)
+		if err == nil {
+			return s
+		}
+		refused = append(refused, fmt.Sprintf("%v: %v", s, err))
+	}
+	e.log.Warn("local sandbox without isolation: trusted authors only", "refused", strings.Join(refused, "; "))
+	return groupSpawner{}
+}
+
+// try runs a trivial program in a sandbox made by s.
+func (e *Executor) try(ctx context.Context, s spawner) error {
+	probe := &Executor{python: e.python, dir: e.dir, spawn: s, log: e.log}
+	box, err := probe.newSandbox("probe", nil)
+	if err != nil {
+		return err
+	}
+	defer box.Close(context.WithoutCancel(ctx))
+	var out strings.Builder
+	p := box.program([]string{e.python.Executable, "-I", "-c", "import os; print(os.getpid())"})
+	p.stdout, p.stderr = &out, &out
+	if err := box.run(ctx, p); err != nil {
+		return fmt.Errorf("%w: %s", err, strings.TrimSpace(out.String()))
+	}
+	return nil
+}
+
+// Start implements runner.Executor.
+func (e *Executor) Start(ctx context.Context, spec runner.Spec) (runner.Sandbox, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	return e.newSandbox(fmt.Sprintf("%s-g%d-a%d-", spec.Run, spec.Generation, spec.Attempt), spec.Env)
+}
+
+// sweep removes the sandboxes of agents that are no more. The processes died with
+// their agent; the folders did not.
+func (e *Executor) sweep() error {
+	entries, err := os.ReadDir(e.dir)
+	if err != nil {
+		return fmt.Errorf("sweep the sandbox folder: %w", err)
+	}
+	var errs []error
+	for _, entry := range entries {
+		box := filepath.Join(e.dir, entry.Name())
+		if _, err := os.Stat(filepath.Join(box, "lock")); err != nil && younger(entry, time.Minute) {
+			continue // another agent is making it
+		}
+		lock, err := lockFile(filepath.Join(box, "lock"))
+		if err != nil {
+			continue // another agent's, alive
+		}
+		errs = append(errs, removeAll(box), lock.Close())
+		e.log.Info("removed a stale sandbox", "path", box)
+	}
+	return errors.Join(errs...)
+}
+
+// younger reports whether a folder's last change is less than age ago.
+func younger(entry os.DirEntry, age time.Duration) bool {
+	info, err := entry.Info()
+	return err == nil && time.Since(info.ModTime()) < age
+}
+
+// interpreter is what New found out about a Python.
+type interpreter struct {
+	Executable string
+	Folders    []string // all that it reads modules from, and its prefixes
+	Versions   map[string]string
+}
+
+// needed are the distributions that a report cannot do without.
+var needed = [...]string{"ipykernel", "Jinja2"}
+
+const probeScript = `
+import json, os, sys
+from importlib import metadata
+versions = {}
+for name in sys.argv[1:]:
+    try:
+        versions[name] = metadata.version(name)
+    except metadata.PackageNotFoundError:
+        pass
+folders = {sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix}
+folders.update(p for p in sys.path if os.path.isdir(p))
+print(json.dumps({"Executable": sys.executable, "Folders": sorted(folders), "Versions": versions}))
+`
+
+// findPython asks an interpreter what it is and has.
+func findPython(ctx context.Context, python string) (interpreter, error) {
+	if python == "" {
+		python = "python3"
+	}
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	args := append([]string{"-I", "-c", probeScript}, needed[:]...)
+	out, err := exec.CommandContext(ctx, python, args...).Output()
+	if err != nil {
+		return interpreter{}, fmt.Errorf("%w: run %s: %w", ErrNoPython, python, err)
+	}
+	var found interpreter
+	if err := json.Unmarshal(out, &found); err != nil {
+		return interpreter{}, fmt.Errorf("%w: %s answers %q", ErrNoPython, python, out)
+	}
+	for _, name := range needed {
+		if found.Versions[name] == "" {
+			return interpreter{}, fmt.Errorf("%w: %s has no %s", ErrNoPython, found.Executable, name)
+		}
+	}
+	return found, nil
+}

@@ -1,0 +1,118 @@
+package local
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"sync"
+	"time"
+
+	"nbpress/runner"
+)
+
+// program is something to run in a sandbox.
+type program struct {
+	argv      []string
+	env       []string
+	box       string // the sandbox's folder
+	dir       string // the working directory, as the program sees it
+	network   bool
+	rendering bool // sees the renderer's folder alone
+	stdin     io.Reader
+	stdout    io.Writer
+	stderr    io.Writer
+}
+
+// process is a program that was started, with every process that it starts.
+type process struct {
+	kill  func()        // ends all of it; idempotent, returns before it ended
+	done  chan struct{} // closed when all of it is gone
+	death runner.Death  // valid once done is closed
+}
+
+// pipeGrace bounds the wait for output after a process ended: a grandchild may hold
+// the pipe for ever.
+const pipeGrace = 2 * time.Second
+
+// watch waits for cmd, and then calls after, which says how it ended.
+func watch(cmd *exec.Cmd, kill func(), after func(error) runner.Death) *process {
+	p := &process{kill: sync.OnceFunc(kill), done: make(chan struct{})}
+	go func() {
+		defer close(p.done)
+		p.death = after(cmd.Wait())
+	}()
+	return p
+}
+
+// deathOf reads what exec.Cmd.Wait returned.
+func deathOf(err error) runner.Death {
+	var exit *exec.ExitError
+	switch {
+	case err == nil, errors.Is(err, exec.ErrWaitDelay):
+		return runner.Death{Message: "exit status 0"}
+	case errors.As(err, &exit):
+		return runner.Death{Code: runner.KernelDied, Message: exit.ProcessState.String()}
+	}
+	return runner.Death{Code: runner.KernelDied, Message: err.Error()}
+}
+
+// tail keeps the last bytes written to it.
+type tail struct {
+	mu    sync.Mutex // guards what follows
+	buf   []byte
+	size  int
+	total int64
+}
+
+func newTail(size int) *tail { return &tail{size: size} }
+
+// Write implements io.Writer and never fails.
+func (t *tail) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.total += int64(len(p))
+	t.buf = append(t.buf, p...)
+	if len(t.buf) > 2*t.size { // trim now and then, not at each write
+		t.buf = append([]byte(nil), t.buf[len(t.buf)-t.size:]...)
+	}
+	return len(p), nil
+}
+
+// last returns the end of what was written, with a mark where the start is missing.
+func (t *tail) last(limit int64) []byte {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	keep := min(int64(t.size), int64(len(t.buf)), limit)
+	end := t.buf[int64(len(t.buf))-keep:]
+	if keep == t.total {
+		return append([]byte(nil), end...)
+	}
+	return append(fmt.Appendf(nil, "[nbpress: the first %d bytes are left out]\n", t.total-keep), end...)
+}
+
+// groupSpawner runs programs in a process group and hides nothing.
+type groupSpawner struct{}
+
+func (groupSpawner) String() string { return "process group" }
+
+func (groupSpawner) own(string) error { return nil }
+
+func (groupSpawner) inside(box, name string) string { return box + "/" + name }
+
+func (groupSpawner) start(p program) (*process, error) {
+	cmd := exec.Command(p.argv[0], p.argv[1:]...)
+	cmd.Dir, cmd.WaitDelay = p.dir, pipeGrace
+	// ipykernel looks at its parent every second and ends when it is gone.
+	cmd.Env = append(p.env, fmt.Sprintf("JPY_PARENT_PID=%d", os.Getpid()))
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = p.stdin, p.stdout, p.stderr
+	kill := inGroup(cmd)
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	return watch(cmd, kill, func(err error) runner.Death {
+		kill() // what it left behind in its group
+		return deathOf(err)
+	}), nil
+}

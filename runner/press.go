@@ -1,0 +1,346 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+	"testing/fstest"
+	"time"
+
+	"nbpress/runner/internal/notebook"
+	"nbpress/runner/internal/render"
+	"nbpress/runner/report"
+)
+
+// Job is what one attempt has to do: a bundle, for one asset and one window.
+type Job struct {
+	Run         RunID
+	Generation  int
+	Attempt     int
+	Report      string
+	Bundle      *report.Bundle
+	Asset       report.Asset
+	Languages   []string
+	Window      Window
+	ScheduledAt time.Time
+	Progress    func(Step) // called as the attempt goes on; may be nil, must not block
+}
+
+// Step says where an attempt is.
+type Step struct {
+	Stage    string    // start, files, kernel, output or render
+	Language string    // set where the notebook runs once per language
+	Cell     *Progress // set while the kernel executes cells
+}
+
+// Outcome is all that an attempt leaves.
+type Outcome struct {
+	Pages     map[string][]byte // by language: all of them, or nil
+	Published map[string][]byte // files for beside each page, by name
+	Kept      map[string][]byte // executed.ipynb, output.json, kernel.log: for whoever looks into the run
+	Warnings  []string
+	Failure   *Failure // nil: completed
+	Sandbox   string
+	Seconds   map[string]float64 // per stage
+}
+
+// Limits on what a notebook may hand over, and on stages without one of their own.
+const (
+	outputLimit   = 64 << 20 // output.json
+	publishLimit  = 64 << 20 // one published file
+	maxPublished  = 50
+	logLimit      = 256 << 10
+	renderTimeout = 60 * time.Second
+	closeTimeout  = 30 * time.Second
+)
+
+// errRunTimeout is the cause of a context that ended by the run's own timeout.
+var errRunTimeout = errors.New("run timeout")
+
+// Press makes one attempt in a sandbox of its own. What the report or the
+// infrastructure did wrong is the outcome's failure; the error is ctx's alone, when
+// it ended before the attempt did.
+func Press(ctx context.Context, exec Executor, job Job) (outcome Outcome, err error) {
+	limit := job.Bundle.Config.Timeout.Run
+	bounded, cancel := context.WithTimeoutCause(ctx, limit, errRunTimeout)
+	defer cancel()
+	p := &press{job: job, outcome: Outcome{Kept: map[string][]byte{}, Seconds: map[string]float64{}}}
+	err = p.run(bounded, exec)
+	if ctx.Err() != nil {
+		return p.outcome, ctx.Err()
+	}
+	var failure *Failure
+	switch {
+	case err == nil:
+	case context.Cause(bounded) == errRunTimeout:
+		failure = &Failure{Code: RunTimeout, Message: fmt.Sprintf("the run took longer than timeout.run, %v; it was in the stage %q", limit, p.stage)}
+	case !errors.As(err, &failure):
+		failure = &Failure{Code: Internal, Message: fmt.Sprintf("%s: %v", p.stage, err)}
+	}
+	if failure != nil {
+		p.outcome.Failure, p.outcome.Pages, p.outcome.Published = failure, nil, nil
+	}
+	return p.outcome, nil
+}
+
+// press is an attempt under way.
+type press struct {
+	job     Job
+	sandbox Sandbox
+	outcome Outcome
+	stage   string
+}
+
+// run goes through the stages in their order, per language where that is asked for.
+func (p *press) run(ctx context.Context, exec Executor) (err error) {
+	spec := p.spec()
+	err = p.in("start", "", func() error {
+		p.sandbox, err = exec.Start(ctx, spec)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	defer func() {
+		cleanup, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+		defer cancel()
+		err = errors.Join(err, p.sandbox.Close(cleanup))
+	}()
+	if named, ok := p.sandbox.(fmt.Stringer); ok {
+		p.outcome.Sandbox = named.String()
+	}
+	outputs := map[string][]byte{} // by language of execution; "" serves all
+	for _, language := range p.executions() {
+		if outputs[language], err = p.execute(ctx, language); err != nil {
+			return err
+		}
+	}
+	return p.in("render", "", func() error { return p.render(ctx, outputs) })
+}
+
+// in runs a stage, announces it and adds up its time.
+func (p *press) in(stage, language string, f func() error) error {
+	started := time.Now()
+	p.stage = stage
+	p.progress(Step{Stage: stage, Language: language})
+	err := f()
+	p.outcome.Seconds[stage] += float64(time.Since(started).Milliseconds()) / 1000
+	return err
+}
+
+func (p *press) progress(step Step) {
+	if p.job.Progress != nil {
+		p.job.Progress(step)
+	}
+}
+
+func (p *press) spec() Spec {
+	c := p.job.Bundle.Config
+	return Spec{
+		Run: p.job.Run, Generation: p.job.Generation, Attempt: p.job.Attempt,
+		Report: p.job.Report, Asset: p.job.Asset.ID, Image: c.Image, Env: c.Env,
+		MilliCPU: c.Resources.MilliCPU, Memory: c.Resources.Memory,
+		Deadline: time.Now().Add(c.Timeout.Run + claimSlack),
+	}
+}
+
+// executions lists the languages that the notebook runs in; "" is a run for all.
+func (p *press) executions() []string {
+	if p.job.Bundle.ExecutePerLanguage {
+		return p.job.Languages
+	}
+	return []string{""}
+}
+
+// execute runs the notebook once and returns its output.json. What it leaves is kept
+// whether it failed or not.
+func (p *press) execute(ctx context.Context, language string) (output []byte, err error) {
+	if err := p.in("files", language, func() error { return p.sandbox.Put(ctx, workFolder(p.job.Bundle.Files)) }); err != nil {
+		return nil, err
+	}
+	failed := p.cells(ctx, language)
+	keep, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+	defer cancel()
+	err = p.in("output", language, func() error {
+		if output, err = p.output(keep, language); err != nil && failed != nil {
+			err = nil // the cell's failure says more
+		}
+		return err
+	})
+	return output, errors.Join(failed, err)
+}
+
+// cells runs the notebook in a kernel of its own, and ends the kernel.
+func (p *press) cells(ctx context.Context, language string) (err error) {
+	defer func() {
+		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+		defer cancel()
+		err = errors.Join(err, p.sandbox.StopKernel(stop), p.keepLog(stop, language))
+	}()
+	return p.in("kernel", language, func() error {
+		conn, died, err := p.sandbox.Kernel(ctx)
+		if err != nil {
+			return err
+		}
+		source := p.job.Bundle.Files[report.NotebookFile]
+		executed, failure, warnings, err := ExecuteNotebook(ctx, source, conn, died, CellsOptions{
+			CellTimeout: p.job.Bundle.Config.Timeout.Cell,
+			Values:      p.values(language),
+			Progress:    func(c Progress) { p.progress(Step{Stage: "kernel", Language: language, Cell: &c}) },
+		})
+		p.outcome.Warnings = append(p.outcome.Warnings, warnings...)
+		if len(executed) > 0 {
+			p.outcome.Kept[artifactName("executed", language, ".ipynb")] = executed
+		}
+		if err == nil && failure != nil {
+			return failure
+		}
+		return err
+	})
+}
+
+// values is what $NAME stands for in environment cells.
+func (p *press) values(language string) notebook.Values {
+	values := notebook.Values{}
+	for name, value := range p.job.Bundle.AssetParameters(p.job.Asset) {
+		values[strings.ToUpper(name)] = value
+	}
+	if language == "" {
+		language = p.job.Languages[0]
+	}
+	maps.Copy(values, notebook.Values{
+		"ASSET_ID": p.job.Asset.ID, "FROM_DAY": p.job.Window.FromDay, "TO_DAY": p.job.Window.ToDay,
+		"LANGUAGE": language, "TOKEN": "", "RUN_ID": string(p.job.Run),
+		"SCHEDULED_AT": p.job.ScheduledAt.Format(time.RFC3339),
+	})
+	return values
+}
+
+// output takes output.json and the published files out of the sandbox.
+func (p *press) output(ctx context.Context, language string) ([]byte, error) {
+	output, err := p.sandbox.Get(ctx, "output.json", outputLimit)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, &Failure{Code: OutputMissing, Message: "the notebook wrote no output.json"}
+	case errors.Is(err, ErrTooLarge):
+		return nil, &Failure{Code: OutputTooLarge, Message: fmt.Sprintf("output.json is over the limit of %d MiB: %v", outputLimit>>20, err)}
+	case errors.Is(err, fs.ErrPermission):
+		return nil, &Failure{Code: OutputInvalid, Message: "output.json cannot be read: the notebook took the right to away"}
+	case err != nil:
+		return nil, err
+	}
+	p.outcome.Kept[artifactName("output", language, ".json")] = output
+	if p.outcome.Published != nil || len(p.job.Bundle.Config.Publish) == 0 {
+		return output, nil
+	}
+	p.outcome.Published, err = p.published(ctx)
+	return output, err
+}
+
+// published returns the files that match the report's patterns. They stand beside
+// the page, so their folders are dropped.
+func (p *press) published(ctx context.Context) (map[string][]byte, error) {
+	names, err := p.sandbox.List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	files := map[string][]byte{}
+	for _, pattern := range p.job.Bundle.Config.Publish {
+		matched := false
+		for _, name := range names {
+			ok, err := path.Match(pattern, name)
+			if err != nil || !ok || path.Base(name) == indexName {
+				continue
+			}
+			matched = true
+			data, err := p.sandbox.Get(ctx, name, publishLimit)
+			if errors.Is(err, ErrTooLarge) {
+				return nil, &Failure{Code: OutputTooLarge, Message: err.Error()}
+			}
+			if err != nil {
+				return nil, err
+			}
+			if files[path.Base(name)] = data; len(files) > maxPublished {
+				return nil, &Failure{Code: OutputTooLarge, Message: fmt.Sprintf("more than %d files match publish", maxPublished)}
+			}
+		}
+		if !matched {
+			p.outcome.Warnings = append(p.outcome.Warnings, fmt.Sprintf("publish: no file matches %q", pattern))
+		}
+	}
+	return files, nil
+}
+
+// render makes every language's page, or none.
+func (p *press) render(ctx context.Context, outputs map[string][]byte) error {
+	ctx, cancel := context.WithTimeout(ctx, renderTimeout)
+	defer cancel()
+	pages := map[string][]byte{}
+	for execution, output := range outputs {
+		languages := []string{execution}
+		if execution == "" {
+			languages = p.job.Languages
+		}
+		result, err := render.Pages(ctx, p.sandbox, render.Request{
+			Template: p.job.Bundle.Template, Files: p.job.Bundle.Files, Output: output,
+			Languages: languages, Strict: p.job.Bundle.Config.Strict,
+		})
+		if err != nil {
+			return renderFailure(err)
+		}
+		maps.Copy(pages, result.Pages)
+		for _, w := range result.Warnings {
+			if !slices.Contains(p.outcome.Warnings, w) {
+				p.outcome.Warnings = append(p.outcome.Warnings, w)
+			}
+		}
+	}
+	p.outcome.Pages = pages
+	return nil
+}
+
+// renderFailure puts an error of the renderer into the words of manifests.
+func renderFailure(err error) error {
+	var refused *render.Error
+	switch {
+	case errors.As(err, &refused):
+		return &Failure{Code: Code(refused.Code), Message: refused.Error(), Traceback: refused.Traceback}
+	case errors.Is(err, context.DeadlineExceeded):
+		return &Failure{Code: RenderTimeout, Message: fmt.Sprintf("rendering took longer than %v", renderTimeout)}
+	}
+	return err
+}
+
+// keepLog keeps what the kernel wrote to its standard output and error.
+func (p *press) keepLog(ctx context.Context, language string) error {
+	data, err := p.sandbox.Log(ctx, logLimit)
+	if len(data) > 0 {
+		p.outcome.Kept[artifactName("kernel", language, ".log")] = data
+	}
+	return err
+}
+
+func artifactName(base, language, suffix string) string {
+	if language == "" {
+		return base + suffix
+	}
+	return base + "." + language + suffix
+}
+
+// workFolder returns files as the fs.FS that a sandbox takes.
+func workFolder(files map[string][]byte) fs.FS {
+	folder := fstest.MapFS{}
+	for name, data := range files {
+		folder[name] = &fstest.MapFile{Data: data, Mode: 0o644}
+	}
+	return folder
+}
+
+// Error lets a stage, or an executor, return a failure where Go wants an error; Press
+// takes it out again.
+func (f *Failure) Error() string { return string(f.Code) + ": " + f.Message }

@@ -1,0 +1,108 @@
+package runner
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"io/fs"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+	"time"
+)
+
+// publish puts everything that an attempt left into the store, below keys that are
+// never written again, and returns what it put where. Nothing of it counts before
+// the manifest that names it.
+func (r *Runner) publish(ctx context.Context, t *task, attempt int, o Outcome) ([]Artifact, error) {
+	var artifacts []Artifact
+	put := func(a Artifact, data []byte) error {
+		sum := sha256.Sum256(data)
+		a.SHA256, a.Bytes = hex.EncodeToString(sum[:]), len(data)
+		artifacts = append(artifacts, a)
+		return r.persist(ctx, func() error { return r.store.Put(ctx, a.Key, data) })
+	}
+	for _, name := range slices.Sorted(maps.Keys(o.Kept)) {
+		if err := put(Artifact{Name: name, Key: t.attemptKey(attempt, name)}, o.Kept[name]); err != nil {
+			return nil, err
+		}
+	}
+	for _, language := range slices.Sorted(maps.Keys(o.Pages)) {
+		// Each language's folder is whole: the page links to the files beside it.
+		for _, name := range slices.Sorted(maps.Keys(o.Published)) {
+			a := Artifact{Language: language, Name: name, Key: t.pageKey(attempt, language, name)}
+			if err := put(a, o.Published[name]); err != nil {
+				return nil, err
+			}
+		}
+		a := Artifact{Language: language, Name: indexName, Key: t.pageKey(attempt, language, indexName)}
+		if err := put(a, o.Pages[language]); err != nil {
+			return nil, err
+		}
+	}
+	return artifacts, nil
+}
+
+const indexName = "index.html"
+
+// commit creates the terminal manifest: the point after which the run has ended. Who
+// comes second adopts what is there.
+func (r *Runner) commit(ctx context.Context, m Manifest) (Manifest, error) {
+	key := ManifestKey(m.ID, m.Generation)
+	err := r.persist(ctx, func() error { return r.create(ctx, key, m) })
+	if errors.Is(err, ErrExists) {
+		var other Manifest
+		err = r.read(ctx, key, &other)
+		return other, err
+	}
+	return m, err
+}
+
+// finish does what follows from a terminal manifest. It may be repeated, and is,
+// after a crash.
+func (r *Runner) finish(ctx context.Context, t *task, m Manifest) error {
+	name := string(m.ID) + "-" + path.Base(path.Dir(ManifestKey(m.ID, m.Generation))) + ".yaml"
+	if err := r.persist(ctx, func() error { return r.put(ctx, OutboxPrefix+name, m) }); err != nil {
+		return err
+	}
+	r.o.Recorded()
+	if m.Status == StatusCompleted {
+		return r.persist(ctx, func() error { return r.advance(ctx, t, m) })
+	}
+	return nil
+}
+
+// latest says which slot's pages stand at the latest keys.
+type latest struct {
+	ScheduledAt time.Time `yaml:"scheduled_at"`
+	Generation  int       `yaml:"generation"`
+}
+
+// advance copies a run's pages to its latest keys, unless they show a later slot.
+func (r *Runner) advance(ctx context.Context, t *task, m Manifest) error {
+	r.latest.Lock() // advances are short, and never race for the same asset
+	defer r.latest.Unlock()
+	marker := path.Join("latest", t.report, t.asset.ID)
+	var shown latest
+	if err := r.read(ctx, marker, &shown); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if shown.ScheduledAt.After(m.ScheduledAt) || shown.ScheduledAt.Equal(m.ScheduledAt) && shown.Generation > m.Generation {
+		return nil
+	}
+	for _, a := range m.Artifacts {
+		if !strings.HasPrefix(a.Key, "pages/") {
+			continue
+		}
+		data, err := r.store.Get(ctx, a.Key)
+		if err != nil {
+			return err
+		}
+		if err := r.store.Put(ctx, LatestKey(t.report, t.asset.ID, a.Language, a.Name), data); err != nil {
+			return err
+		}
+	}
+	return r.put(ctx, marker, latest{ScheduledAt: m.ScheduledAt, Generation: m.Generation})
+}

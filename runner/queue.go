@@ -1,0 +1,162 @@
+package runner
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"sync"
+	"time"
+)
+
+// queue holds the runs that wait for a slot and counts those that have one.
+//
+// Who is next: of the reports below their own limit, one with the fewest runs under
+// way, so that a report of a thousand assets does not keep the others waiting; among
+// equals the run that was due first.
+type queue struct {
+	slots     int
+	perReport int
+	wake      chan struct{} // holds one token when something may have changed
+
+	mu      sync.Mutex // guards what follows
+	waiting map[string][]*task
+	running map[string]int
+	total   int // running, all reports
+	open    int // waiting and running
+	idle    chan struct{}
+}
+
+func newQueue(slots, perReport int) *queue {
+	idle := make(chan struct{})
+	close(idle)
+	return &queue{
+		slots: slots, perReport: perReport, wake: make(chan struct{}, 1),
+		waiting: map[string][]*task{}, running: map[string]int{}, idle: idle,
+	}
+}
+
+// add puts new runs in line.
+func (q *queue) add(tasks ...*task) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, t := range tasks {
+		q.insert(t)
+	}
+	if q.open == 0 && len(tasks) > 0 {
+		q.idle = make(chan struct{})
+	}
+	q.open += len(tasks)
+	q.signal()
+}
+
+// again puts a run back in line, to start no sooner than after a pause.
+func (q *queue) again(t *task, pause time.Duration) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	t.notBefore = time.Now().Add(pause)
+	q.insert(t)
+	q.release(t)
+}
+
+// done takes a run off the books.
+func (q *queue) done(t *task) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.release(t)
+	if q.open--; q.open == 0 {
+		close(q.idle)
+	}
+}
+
+// next waits until a run may start, and counts it as running. It returns nil when
+// ctx ended.
+func (q *queue) next(ctx context.Context) *task {
+	for ctx.Err() == nil {
+		t, wait := q.take(time.Now())
+		if t != nil {
+			return t
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-q.wake:
+		case <-timer.C:
+		case <-ctx.Done():
+		}
+		timer.Stop()
+	}
+	return nil
+}
+
+// empty returns a channel that is closed once nothing waits and nothing runs.
+func (q *queue) empty() <-chan struct{} {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.idle
+}
+
+// take returns the run that may start now, or how long none will become ready by
+// the clock alone.
+func (q *queue) take(now time.Time) (*task, time.Duration) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	wait := time.Hour
+	var best *task
+	for report, tasks := range q.waiting {
+		if q.total >= q.slots || q.running[report] >= q.perReport {
+			continue
+		}
+		i := slices.IndexFunc(tasks, func(t *task) bool { return !t.notBefore.After(now) })
+		if i < 0 {
+			for _, t := range tasks {
+				wait = min(wait, t.notBefore.Sub(now))
+			}
+			continue
+		}
+		if best == nil || q.before(tasks[i], best) {
+			best = tasks[i]
+		}
+	}
+	if best == nil {
+		return nil, wait
+	}
+	q.remove(best)
+	q.running[best.report]++
+	q.total++
+	return best, 0
+}
+
+func (q *queue) before(a, b *task) bool {
+	return cmp.Or(
+		cmp.Compare(q.running[a.report], q.running[b.report]),
+		a.order(b),
+	) < 0
+}
+
+func (q *queue) insert(t *task) {
+	tasks := q.waiting[t.report]
+	i, _ := slices.BinarySearchFunc(tasks, t, (*task).order)
+	q.waiting[t.report] = slices.Insert(tasks, i, t)
+}
+
+func (q *queue) remove(t *task) {
+	tasks := slices.DeleteFunc(q.waiting[t.report], func(other *task) bool { return other == t })
+	if q.waiting[t.report] = tasks; len(tasks) == 0 {
+		delete(q.waiting, t.report)
+	}
+}
+
+// release gives a running task's slot back; callers hold mu.
+func (q *queue) release(t *task) {
+	q.total--
+	if q.running[t.report]--; q.running[t.report] == 0 {
+		delete(q.running, t.report)
+	}
+	q.signal()
+}
+
+func (q *queue) signal() {
+	select {
+	case q.wake <- struct{}{}:
+	default:
+	}
+}

@@ -1,0 +1,233 @@
+package runner
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"slices"
+	"sync"
+	"time"
+
+	"nbpress/runner/report"
+)
+
+// Options tune a Runner. The zero value works.
+type Options struct {
+	Slots     int            // attempts at a time; 0 means one per processor
+	PerReport int            // attempts at a time of one report; 0 means Slots
+	Holder    string         // this agent's name, the same after a restart: claims of its earlier lives are void; "" means a new name for each life
+	Grace     time.Duration  // what running attempts get when Run's context ends; 0 means 30 s
+	Log       *slog.Logger   // nil means slog.Default()
+	Recorded  func()         // called after each document that was put into the outbox; must not block
+	Finished  func(Manifest) // called after each run that has finished; must not block
+}
+
+// Runner executes runs. It is made by New and safe for concurrent use.
+type Runner struct {
+	exec     Executor
+	store    Store
+	o        Options
+	instance string
+	log      *slog.Logger
+	queue    *queue
+
+	mu     sync.Mutex // guards what follows
+	slots  map[string]*slotState
+	latest sync.Mutex // one advance of latest keys at a time
+}
+
+// Slot is one due moment of a report, with the bundle that its runs use.
+type Slot struct {
+	Record SlotRecord
+	Bundle *report.Bundle
+}
+
+// slotState is a slot under way.
+type slotState struct {
+	record SlotRecord
+	open   int // runs not finished; guarded by Runner.mu
+}
+
+// New returns a runner that has nothing to do yet.
+func New(exec Executor, store Store, o Options) *Runner {
+	o.Slots = cmp.Or(o.Slots, runtime.NumCPU())
+	o.PerReport = cmp.Or(o.PerReport, o.Slots)
+	o.Grace = cmp.Or(o.Grace, 30*time.Second)
+	instance := rand.Text()
+	o.Holder = cmp.Or(o.Holder, instance)
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	if o.Recorded == nil {
+		o.Recorded = func() {}
+	}
+	if o.Finished == nil {
+		o.Finished = func(Manifest) {}
+	}
+	return &Runner{
+		exec: exec, store: store, o: o, instance: instance, log: o.Log,
+		queue: newQueue(o.Slots, o.PerReport), slots: map[string]*slotState{},
+	}
+}
+
+// Submit takes a slot on: once it returns nil, the slot's runs happen, whatever
+// becomes of this process. A slot that is under way already is left alone.
+func (r *Runner) Submit(ctx context.Context, slot Slot) error {
+	record := slot.Record
+	record.APIVersion, record.Kind = APIVersion, KindSlot
+	state := &slotState{record: record}
+	tasks, err := tasksOf(state, slot.Bundle)
+	if err != nil {
+		return err
+	}
+	if !r.enter(state, len(tasks)) {
+		return nil
+	}
+	err = r.create(ctx, slotKey(record), record)
+	if err == nil || errors.Is(err, ErrExists) { // it exists where an earlier life left it open
+		err = r.put(ctx, OutboxPrefix+"slot-"+slotFile(record.Report, record.ScheduledAt), record)
+	}
+	if err != nil {
+		r.leave(state)
+		return fmt.Errorf("open slot %s %s: %w", record.Report, SlotName(record.ScheduledAt), err)
+	}
+	r.o.Recorded()
+	r.queue.add(tasks...)
+	return nil
+}
+
+// enter notes a slot as under way, unless it is.
+func (r *Runner) enter(state *slotState, runs int) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	key := slotKey(state.record)
+	if r.slots[key] != nil {
+		return false
+	}
+	r.slots[key], state.open = state, runs
+	return true
+}
+
+func (r *Runner) leave(state *slotState) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.slots, slotKey(state.record))
+}
+
+// tasksOf returns the runs of a slot, one for each asset that its record names.
+func tasksOf(state *slotState, bundle *report.Bundle) ([]*task, error) {
+	record := state.record
+	var tasks []*task
+	for _, id := range record.Assets {
+		i := slices.IndexFunc(bundle.Config.Assets, func(a report.Asset) bool { return a.ID == id })
+		if i < 0 {
+			return nil, fmt.Errorf("slot %s %s: the bundle has no asset %q", record.Report, SlotName(record.ScheduledAt), id)
+		}
+		tasks = append(tasks, &task{
+			id: NewRunID(record.Report, id, record.ScheduledAt), generation: 1,
+			report: record.Report, asset: bundle.Config.Assets[i],
+			commit: record.BundleCommit, bundle: bundle, slot: state,
+		})
+	}
+	if len(tasks) == 0 {
+		return nil, fmt.Errorf("slot %s %s: no assets", record.Report, SlotName(record.ScheduledAt))
+	}
+	return tasks, nil
+}
+
+// Open returns the slots that were submitted, here or by an earlier life, and have
+// not finished. Submitting them again, with the bundle of their commit, resumes them.
+func (r *Runner) Open(ctx context.Context) ([]SlotRecord, error) {
+	keys, err := r.store.List(ctx, slotsPrefix)
+	if err != nil {
+		return nil, fmt.Errorf("list open slots: %w", err)
+	}
+	var records []SlotRecord
+	for _, key := range keys {
+		var record SlotRecord
+		if err := r.read(ctx, key, &record); err != nil {
+			return nil, fmt.Errorf("open slot: %w", err)
+		}
+		if zone, err := time.LoadLocation(record.Timezone); err == nil {
+			record.ScheduledAt = record.ScheduledAt.In(zone) // a slot's name is in the report's zone
+		}
+		records = append(records, record)
+	}
+	return records, nil
+}
+
+// Idle returns a channel that is closed once every run submitted so far has finished.
+func (r *Runner) Idle() <-chan struct{} { return r.queue.empty() }
+
+// Run executes what is submitted until ctx ends; then it starts nothing more, gives
+// what runs its grace, releases what is left and returns when all of it is gone.
+func (r *Runner) Run(ctx context.Context) error {
+	work, release := context.WithCancel(context.WithoutCancel(ctx))
+	defer release()
+	var running sync.WaitGroup
+	for {
+		t := r.queue.next(ctx)
+		if t == nil {
+			break
+		}
+		running.Go(func() { r.lead(ctx, work, t) })
+	}
+	grace := time.AfterFunc(r.o.Grace, release)
+	defer grace.Stop()
+	running.Wait()
+	return ctx.Err()
+}
+
+// lead leads one run to its end, or back into the queue where that is not possible
+// now. It takes nothing new on once taking has ended, and lets go when work ends.
+func (r *Runner) lead(taking, work context.Context, t *task) {
+	log := r.log.With("run", t.id, "report", t.report, "asset", t.asset.ID)
+	manifest, err := r.terminal(taking, work, t, log)
+	if err == nil {
+		err = r.finish(work, t, manifest)
+	}
+	var held *heldError
+	switch {
+	case err == nil:
+		log.Info("run finished", "status", manifest.Status, "code", manifest.code(), "attempts", len(manifest.Attempts))
+		r.o.Finished(manifest)
+		r.close(work, t)
+		r.queue.done(t)
+	case errors.Is(err, context.Canceled):
+		log.Info("run released")
+		r.queue.again(t, 0) // for the next life; ours takes nothing more
+	case errors.As(err, &held):
+		log.Info("run is another agent's", "holder", held.holder, "until", held.until)
+		r.queue.again(t, min(time.Until(held.until), 30*time.Second))
+	default:
+		log.Error("run cannot go on", "error", err)
+		r.queue.again(t, 15*time.Second)
+	}
+}
+
+// close forgets a slot when its last run has finished. Should deleting its record
+// fail, a later life finds every run terminal and tries again.
+func (r *Runner) close(ctx context.Context, t *task) {
+	r.mu.Lock()
+	t.slot.open--
+	last := t.slot.open == 0
+	r.mu.Unlock()
+	if !last {
+		return
+	}
+	if err := r.store.Delete(ctx, slotKey(t.slot.record)); err != nil {
+		r.log.Warn("slot not closed", "report", t.report, "error", err)
+	}
+	r.leave(t.slot)
+}
+
+func (m Manifest) code() Code {
+	if m.Error == nil {
+		return ""
+	}
+	return m.Error.Code
+}

@@ -1,0 +1,85 @@
+package runner
+
+import (
+	"cmp"
+	"fmt"
+	"path"
+	"strings"
+	"time"
+
+	"nbpress/runner/report"
+)
+
+// task is one run on its way through the runner.
+type task struct {
+	id         RunID
+	generation int
+	report     string
+	asset      report.Asset
+	commit     string // of the bundle below
+	bundle     *report.Bundle
+	slot       *slotState
+	notBefore  time.Time
+}
+
+// order is ascending in the time due, then in the asset's name.
+func (t *task) order(other *task) int {
+	return cmp.Or(
+		t.slot.record.ScheduledAt.Compare(other.slot.record.ScheduledAt),
+		cmp.Compare(t.report, other.report),
+		cmp.Compare(t.asset.ID, other.asset.ID),
+	)
+}
+
+func (t *task) languages() []string {
+	if len(t.asset.Languages) > 0 {
+		return t.asset.Languages
+	}
+	return t.bundle.Config.Languages
+}
+
+// SlotName is a slot's scheduled time as paths have it, in the report's zone.
+func SlotName(scheduledAt time.Time) string { return scheduledAt.Format("2006-01-02T1504-0700") }
+
+// The keys of the store. What the public may see is below pages/ alone.
+
+func (t *task) key(name string) string {
+	return fmt.Sprintf("runs/%s/g%d/%s", t.id, t.generation, name)
+}
+
+func (t *task) claimKey(attempt int) string { return t.key(fmt.Sprintf("claim-%d", attempt)) }
+
+func (t *task) attemptKey(attempt int, name string) string {
+	return t.key(fmt.Sprintf("a%d/%s", attempt, name))
+}
+
+func (t *task) pageKey(attempt int, language, name string) string {
+	version := fmt.Sprintf("g%da%d", t.generation, attempt)
+	return path.Join("pages", t.report, t.asset.ID, SlotName(t.slot.record.ScheduledAt), version, language, name)
+}
+
+// LatestKey is where the newest page of a report's asset always stands.
+func LatestKey(report, asset, language, name string) string {
+	return path.Join("pages", report, asset, "latest", language, name)
+}
+
+// ManifestKey is where a run's manifest stands.
+func ManifestKey(id RunID, generation int) string {
+	return fmt.Sprintf("runs/%s/g%d/manifest.yaml", id, generation)
+}
+
+// OutboxPrefix holds copies of the documents that the ledger does not have yet.
+const OutboxPrefix = "outbox/"
+
+// slotsPrefix holds the slots that have fired and are not finished.
+const slotsPrefix = "slots/"
+
+func slotKey(record SlotRecord) string {
+	return slotsPrefix + slotFile(record.Report, record.ScheduledAt)
+}
+
+// slotFile is one flat name for a slot. No two reports share one: "~" is no
+// character of a report's name.
+func slotFile(report string, scheduledAt time.Time) string {
+	return strings.ReplaceAll(report, "/", "~") + "~" + SlotName(scheduledAt) + ".yaml"
+}
