@@ -108,7 +108,10 @@ func (p *parser) notebook(v span) (*Notebook, error) {
 	for i, id := range nb.ids() {
 		nb.Cells[i].ID = id
 	}
-	return nb, o.err
+	if o.err != nil {
+		return nil, o.err
+	}
+	return nb, nil
 }
 
 // version returns nbformat's version: 4, and at least 5.
@@ -153,22 +156,34 @@ func (p *parser) cell(v span) (*Cell, error) {
 	if cell.Source, cell.places, err = p.source(source); err != nil {
 		return nil, err
 	}
-	outputs, ok := o.take("outputs")
-	if ok && p.data[outputs.start] != '[' {
-		return nil, p.fail(outputs.start, `"outputs" is a list; clear the outputs and save the notebook again`)
-	}
-	if ok {
-		err = elements(p.data, outputs, func(v span) error {
-			output, err := p.output(v)
-			cell.Outputs = append(cell.Outputs, output)
-			return err
-		})
+	if cell.Outputs, err = p.outputs(o); err != nil {
+		return nil, err
 	}
 	cell.Extra = o.rest()
-	if o.err == nil && !slices.Contains([]string{"code", "markdown", "raw"}, cell.Type) {
+	if o.err != nil {
+		return nil, o.err
+	}
+	if !slices.Contains([]string{"code", "markdown", "raw"}, cell.Type) {
 		return nil, p.fail(v.start, `"cell_type" is %q; it must be code, markdown or raw`, cell.Type)
 	}
-	return cell, errors.Join(o.err, err)
+	return cell, nil
+}
+
+func (p *parser) outputs(cell *object) ([]Output, error) {
+	v, ok := cell.take("outputs")
+	if !ok {
+		return nil, nil
+	}
+	if p.data[v.start] != '[' {
+		return nil, p.fail(v.start, `"outputs" is a list; clear the outputs and save the notebook again`)
+	}
+	var outputs []Output
+	err := elements(p.data, v, func(v span) error {
+		output, err := p.output(v)
+		outputs = append(outputs, output)
+		return err
+	})
+	return outputs, err
 }
 
 // source joins a cell's source and notes where its lines begin in the file.

@@ -131,8 +131,9 @@ func (s *scanner) atMagic(c byte) bool {
 
 // literal passes over the literal whose quotes stand at pos, behind prefix.
 func (s *scanner) literal(prefix string) bool {
-	s.saw('"')
 	l := newLiteral(s.src, s.pos, prefix)
+	l.before = s.last
+	s.saw('"')
 	s.pos = l.body
 	s.literals = append(s.literals, l)
 	this := &s.literals[len(s.literals)-1]
