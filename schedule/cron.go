@@ -59,7 +59,9 @@ func (s Schedule) String() string {
 }
 
 // Equal reports whether both schedules have the same text and zone.
-func (s Schedule) Equal(other Schedule) bool { return s.String() == other.String() }
+func (s Schedule) Equal(other Schedule) bool {
+	return s.text == other.text && s.Location().String() == other.Location().String()
+}
 
 // Location returns the schedule's zone, UTC for the zero Schedule.
 func (s Schedule) Location() *time.Location { return cmp.Or(s.zone, time.UTC) }

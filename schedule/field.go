@@ -97,8 +97,9 @@ func parseEvery(text string) (time.Duration, error) {
 // on: "*" or a list of numbers.
 func plainFields(text string) (string, error) {
 	var plain []string
+	cronFields := fields()
 	for i, written := range strings.Fields(text) {
-		f := fields()[i]
+		f := cronFields[i]
 		set, star, err := f.parse(written)
 		if err != nil {
 			return "", err
