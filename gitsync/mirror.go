@@ -8,8 +8,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
@@ -28,17 +30,28 @@ import (
 // cacheSize bounds the inflated objects that one mirror keeps in memory.
 const cacheSize = 8 * cache.MiByte
 
+// maxPushed bounds the bytes of pushed objects that a mirror keeps in memory.
+const maxPushed = 16 << 20
+
 // mirror is a bare repository on the local disk that holds some commits of a
 // remote, each without its ancestors. It is written by this process alone.
+//
+// On the disk is only what came from the remote as packs, flushed before a branch
+// points to it. What this process pushed stays in memory: go-git's loose objects
+// do not survive a power cut, and the remote gives it all back at the next start.
 type mirror struct {
 	remote *remote
 	dir    string
 	log    *slog.Logger
+	limit  int64 // of bytes
 
 	turn chan struct{} // one token: who holds it may fetch or extend
 
-	mu    sync.Mutex // guards store: go-git's storage is not safe for concurrent use
-	store *filesystem.Storage
+	mu     sync.Mutex // guards store, which is not safe for concurrent use, and what follows
+	store  *filesystem.Storage
+	pushed map[plumbing.Hash]plumbing.EncodedObject
+	bytes  int64           // in pushed
+	ahead  map[string]bool // branches with a tip in pushed
 }
 
 // openMirror opens the mirror of a remote under dir, making it where there is
@@ -52,16 +65,48 @@ func openMirror(dir, use string, r *remote, log *slog.Logger) (*mirror, error) {
 		remote: r,
 		dir:    filepath.Join(dir, use+"-"+hex.EncodeToString(sum[:8])+".git"),
 		log:    log,
+		limit:  maxPushed,
 		turn:   make(chan struct{}, 1),
 	}
-	if err := m.open(); err != nil {
+	err := m.open()
+	if err == nil && !m.sound() {
+		err = m.reset()
+	}
+	if err != nil {
 		return nil, fmt.Errorf("mirror of %s: %w", r.name, err)
 	}
 	return m, nil
 }
 
+// sound reports whether the packs have readable indexes, and each branch a commit
+// and a root.
+func (m *mirror) sound() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	refs, err := m.store.IterReferences()
+	if err != nil {
+		return false
+	}
+	defer refs.Close()
+	if err := m.store.HasEncodedObject(plumbing.ZeroHash); !errors.Is(err, plumbing.ErrObjectNotFound) {
+		return false
+	}
+	return nil == refs.ForEach(func(ref *plumbing.Reference) error {
+		if ref.Type() != plumbing.HashReference {
+			return nil
+		}
+		c, err := object.GetCommit(m.store, ref.Hash())
+		if err != nil {
+			return err
+		}
+		_, err = m.store.EncodedObject(plumbing.TreeObject, c.TreeHash)
+		return err
+	})
+}
+
 func (m *mirror) open() error {
 	m.store = m.newStore()
+	m.forgetPushed()
 	m.dropPartialPacks()
 	return m.store.Init()
 }
@@ -95,17 +140,28 @@ func (m *mirror) take(ctx context.Context) (giveBack func(), err error) {
 // fetch makes the tip of a branch local and returns the branch's name and tip.
 // Where the tip is known already it costs one question. The caller has the turn.
 func (m *mirror) fetch(ctx context.Context, branch string) (name string, tip plumbing.Hash, err error) {
+	return m.fetchUnless(ctx, branch, m.has)
+}
+
+func (m *mirror) fetchUnless(ctx context.Context, branch string, has func(plumbing.Hash) bool) (name string, tip plumbing.Hash, err error) {
 	err = exchange(ctx, m.remote, m.remote.client.NewUploadPackSession, func(ctx context.Context, s transport.UploadPackSession, advertised refs) error {
 		name, tip, err = advertised.tip(branch)
-		if err != nil || m.has(tip) {
+		if err != nil || has(tip) {
 			return err
 		}
-		return m.download(ctx, s, advertised, tip, m.tip(name))
+		have := m.tip(name)
+		if !m.stored(have) {
+			have = plumbing.ZeroHash
+		}
+		if err := m.download(ctx, s, advertised, tip, have); err != nil {
+			return err
+		}
+		return m.setTip(name, tip)
 	})
 	if err != nil {
 		return name, plumbing.ZeroHash, err
 	}
-	return name, tip, m.setTip(name, tip)
+	return name, tip, nil
 }
 
 // download takes a commit with its tree and without its ancestors, and of that
@@ -200,24 +256,66 @@ func demultiplexed(caps *capability.List, r io.Reader) io.Reader {
 	return r
 }
 
+// keepPushed keeps what was pushed to a branch, and when that has become much, fetches
+// it back onto the disk. The caller has the turn.
+func (m *mirror) keepPushed(ctx context.Context, branch string, objects []plumbing.EncodedObject) error {
+	m.mu.Lock()
+	for _, o := range objects {
+		m.pushed[o.Hash()] = o
+		m.bytes += o.Size()
+	}
+	m.ahead[branch] = true
+	branches := slices.Sorted(maps.Keys(m.ahead))
+	full := m.bytes > m.limit
+	m.mu.Unlock()
+	if !full {
+		return nil
+	}
+	for _, branch := range branches {
+		if _, _, err := m.fetchUnless(ctx, branch, m.stored); err != nil {
+			return err
+		}
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.forgetPushed()
+	return nil
+}
+
+func (m *mirror) forgetPushed() {
+	m.pushed, m.bytes, m.ahead = map[plumbing.Hash]plumbing.EncodedObject{}, 0, map[string]bool{}
+}
+
 // has reports whether a commit, and with it its tree, is here.
 func (m *mirror) has(commit plumbing.Hash) bool {
 	_, err := m.commit(commit)
 	return err == nil
 }
 
+// stored reports whether a commit is here on the disk.
+func (m *mirror) stored(commit plumbing.Hash) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.store.HasEncodedObject(commit) == nil
+}
+
 // commit reads a commit.
 func (m *mirror) commit(hash plumbing.Hash) (*object.Commit, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return object.GetCommit(m.store, hash)
+	o, err := m.object(plumbing.CommitObject, hash)
+	if err != nil {
+		return nil, err
+	}
+	c := &object.Commit{}
+	return c, c.Decode(o)
 }
 
 // read returns the whole content of an object.
 func (m *mirror) read(kind plumbing.ObjectType, hash plumbing.Hash) ([]byte, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	o, err := m.store.EncodedObject(kind, hash)
+	o, err := m.object(kind, hash)
 	if err != nil {
 		return nil, err
 	}
@@ -229,10 +327,21 @@ func (m *mirror) read(kind plumbing.ObjectType, hash plumbing.Hash) ([]byte, err
 	return data, errors.Join(err, r.Close())
 }
 
+// object is for callers that hold mu, which they keep while they read from it.
+func (m *mirror) object(kind plumbing.ObjectType, hash plumbing.Hash) (plumbing.EncodedObject, error) {
+	if o, ok := m.pushed[hash]; ok {
+		return o, nil
+	}
+	return m.store.EncodedObject(kind, hash)
+}
+
 // size returns the size of an object without inflating it.
 func (m *mirror) size(hash plumbing.Hash) (int64, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if o, ok := m.pushed[hash]; ok {
+		return o.Size(), nil
+	}
 	return m.store.EncodedObjectSize(hash)
 }
 

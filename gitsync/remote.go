@@ -196,21 +196,29 @@ func (r *remote) explain(ctx context.Context, err error) error {
 	case errors.Is(err, transport.ErrRepositoryNotFound):
 		err = errors.New("there is no repository")
 	}
+	if strings.HasPrefix(err.Error(), r.name+": ") {
+		return err // of an exchange within this one
+	}
 	return fmt.Errorf("%s: %w", r.name, r.scrub(err))
 }
 
 // scrub returns err unless its text holds a secret.
 func (r *remote) scrub(err error) error {
-	text := err.Error()
+	text := r.clean(err.Error())
+	if text == err.Error() {
+		return err
+	}
+	return &scrubbed{text, err}
+}
+
+// clean takes the secrets out of a text.
+func (r *remote) clean(text string) string {
 	for _, secret := range r.secrets {
 		if secret != "" {
 			text = strings.ReplaceAll(text, secret, "***")
 		}
 	}
-	if text == err.Error() {
-		return err
-	}
-	return &scrubbed{text, err}
+	return text
 }
 
 // scrubbed is an error whose text held a secret. It still answers errors.Is, but
