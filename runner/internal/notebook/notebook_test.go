@@ -24,7 +24,7 @@ const everything = `{"nbformat_minor": 5, "nbformat": 4,
 {"cell_type": "markdown", "id": "intro", "metadata": {"tags": ["a"]}, "source": "# Título\n\"quoted\" \\ \u0000\u001f\u007f\ttab 😀\u2028next\r\nend\u0085\u000b\f\u001c.",
  "attachments": {"a.png": {"image/png": "aGk=", "text/plain": ["a\n", "b"]}}},
 {"cell_type": "raw", "id": "raw-1", "metadata": {"trusted": true, "format": "text/x"}, "source": []},
-{"cell_type": "code", "id": "code_1", "metadata": {"execution": {"x": null}}, "execution_count": 7, "source": ["x = 1\n", "\n", "print(x)\n"], "outputs": [
+{"cell_type": "code", "id": "code_1", "metadata": {"execution": {"x": "t"}, "n": null}, "execution_count": 7, "source": ["x = 1\n", "\n", "print(x)\n"], "outputs": [
  {"output_type": "stream", "name": "stdout", "text": ["a\n", "b"]},
  {"output_type": "stream", "name": "stderr", "text": "warn\rover\n"},
  {"output_type": "display_data", "metadata": {"image/png": {"width": 3, "needs": 1.0}}, "data": {"text/plain": "<Figure>\n<x>", "text/html": ["<b>\n", "</b>"], "image/png": "aGk=\n", "image/svg+xml": "<svg>\n</svg>",
@@ -148,7 +148,7 @@ func TestParse_JoinsWhatJupyterSplits(t *testing.T) {
 	count := 7
 	want := &Cell{
 		ID: "code_1", Type: "code", Source: "x = 1\n\nprint(x)\n", ExecutionCount: &count,
-		Metadata: map[string]any{"execution": map[string]any{"x": nil}},
+		Metadata: map[string]any{"execution": map[string]any{"x": "t"}, "n": nil},
 		Outputs: []Output{
 			{Type: "stream", Name: "stdout", Text: "a\nb"},
 			{Type: "stream", Name: "stderr", Text: "warn\rover\n"},

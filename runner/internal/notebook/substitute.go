@@ -89,12 +89,24 @@ func Substitute(source string, values Values) (result string, used []string, pro
 		}
 		if len(known) > 0 {
 			out.WriteString(source[at:l.start])
-			out.WriteString(filler{source, l, known, values}.fill())
+			out.WriteString(apart(source, l, filler{source, l, known, values}.fill()))
 			at = l.end
 		}
 	}
 	out.WriteString(source[at:])
 	return out.String(), used, problems
+}
+
+// apart sets a filled literal off from quotes beside it: '$A”b' with an empty
+// value must not become ”'b', the start of a triple quote.
+func apart(source string, l literal, filled string) string {
+	if l.start > 0 && source[l.start-1] == filled[0] {
+		filled = " " + filled
+	}
+	if l.end < len(source) && source[l.end] == filled[len(filled)-1] {
+		filled += " "
+	}
+	return filled
 }
 
 func whatOf(n name, id string) string {
