@@ -1,20 +1,117 @@
 package report
 
 import (
+	"bytes"
+	"encoding/json"
+	"fmt"
 	"io/fs"
+	"maps"
+	"path"
+	"slices"
+	"strings"
 
 	"nbpress/internal/strict"
 )
 
-// Defaults is nbpress.json.
-type Defaults struct{}
-
-// Find returns the folders that hold a config.json.
-func Find(fsys fs.FS) ([]string, error) { return nil, nil }
-
-// LoadDefaults reads nbpress.json at the root of fsys.
-func LoadDefaults(fsys fs.FS) (*Defaults, []strict.Problem) { return nil, nil }
+// loader holds what the steps of one Load find, in the order of the file below.
+type loader struct {
+	fsys     fs.FS
+	options  Options
+	bundle   *Bundle
+	doc      *strict.Document // config.json over the defaults; nil where it cannot be parsed
+	file     configFile
+	names    map[string]string // $NAME: the parameter's name as it was first written
+	assets   []assetEntry
+	problems []strict.Problem
+}
 
 func load(fsys fs.FS, name string, o Options) (*Bundle, []strict.Problem) {
-	return nil, []strict.Problem{{File: name, Line: 1, Column: 1, What: "not loaded yet"}}
+	if what := checkFolderName(name); what != "" && name != "." {
+		return nil, []strict.Problem{whole(path.Join(name, ConfigFile)).Problem("the report's folder: "+what, "rename the folder")}
+	}
+	l := &loader{fsys: fsys, options: o, bundle: &Bundle{Name: name, Template: TemplateFile}, names: map[string]string{}}
+	l.bundle.Files, l.problems = readTree(fsys, name)
+
+	l.readConfig()
+	l.checkConfig()
+	l.checkAssets()
+	l.checkLanguages()
+	l.checkTemplate()
+	l.checkNotebook()
+	if len(l.problems) > 0 {
+		return nil, strict.Sort(l.problems)
+	}
+	if o.Defaults != nil {
+		shared := maps.Clone(o.Defaults.files)
+		maps.Copy(shared, l.bundle.Files)
+		l.bundle.Files = shared
+	}
+	return l.bundle, nil
+}
+
+// path returns where a file of the bundle stands in the repository.
+func (l *loader) path(file string) string { return path.Join(l.bundle.Name, file) }
+
+func (l *loader) problem(at strict.Position, what, do string) {
+	l.problems = append(l.problems, at.Problem(what, do))
+}
+
+// need returns a file that a bundle must have.
+func (l *loader) need(name, do string) ([]byte, bool) {
+	data, ok := l.bundle.Files[name]
+	reported := slices.ContainsFunc(l.problems, func(p strict.Problem) bool { return p.File == l.path(name) })
+	if !ok && !reported { // else the file is there and unusable
+		l.problem(whole(l.path(name)), "no such file", do)
+	}
+	return data, ok
+}
+
+// readConfig reads config.json, lays it over the defaults and checks both against
+// the schema.
+func (l *loader) readConfig() {
+	data, ok := l.need(ConfigFile, `write one with "schedule", "window" and "assets"`)
+	if !ok {
+		return
+	}
+	doc, problems := strict.ParseJSON(l.path(ConfigFile), data)
+	l.problems = append(l.problems, problems...)
+	doc.Expand("/schedule", "cron")
+	doc.Default(l.options.Defaults.document(), "/defaults")
+	l.problems = append(l.problems, doc.Into(configSchema(), &l.file)...)
+	if !doc.Has("") {
+		return
+	}
+	l.doc = doc
+	l.bundle.Config = l.file.config()
+}
+
+// own reports whether a value was written in config.json, not in the defaults.
+func (l *loader) own(at strict.Position) bool { return at.File == l.path(ConfigFile) }
+
+// AssetParameters returns the parameters of an asset: the report's, and over them
+// the asset's own.
+func (b *Bundle) AssetParameters(asset Asset) map[string]any {
+	merged := make(map[string]any, len(b.Config.Parameters)+len(asset.Parameters))
+	maps.Copy(merged, b.Config.Parameters)
+	maps.Copy(merged, asset.Parameters)
+	return merged
+}
+
+// unmarshalNumbers decodes JSON and keeps numbers as they were written.
+func unmarshalNumbers(data []byte, into any) error {
+	decoder := json.NewDecoder(bytes.NewReader(data))
+	decoder.UseNumber()
+	return decoder.Decode(into)
+}
+
+func sortedUnique(words []string) []string {
+	return slices.Compact(slices.Sorted(slices.Values(words)))
+}
+
+func quoteAll(words []string) string {
+	quoted := make([]string, len(words))
+	for i, word := range words {
+		quoted[i] = fmt.Sprintf("%q", word)
+	}
+	return strings.Join(quoted, ", ")
 }

@@ -1,0 +1,165 @@
+package strict
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"gopkg.in/yaml.v3"
+)
+
+// ParseYAML parses a file of one YAML document. Aliases, anchors, tags and merge
+// keys are refused, as is everything that JSON cannot say; dates without quotes
+// are strings. The document is nil where the file is not YAML.
+func ParseYAML(file string, data []byte) (doc *Document, problems []Problem) {
+	if problems := checkText(file, data); problems != nil {
+		return nil, problems
+	}
+	// yaml.v3 recovers from its own panics only; a parser of outside bytes gets a
+	// net of ours.
+	defer func() {
+		if r := recover(); r != nil {
+			doc, problems = nil, []Problem{Position{file, 1, 1}.Problem(fmt.Sprintf("not YAML: %v", r), "")}
+		}
+	}()
+	decoder := yaml.NewDecoder(bytes.NewReader(data))
+	var node, next yaml.Node
+	err := decoder.Decode(&node)
+	switch {
+	case errors.Is(err, io.EOF) || err == nil && len(node.Content) == 0:
+		return nil, []Problem{Position{file, 1, 1}.Problem("the file is empty", "")}
+	case err != nil:
+		return nil, []Problem{yamlProblem(file, err)}
+	}
+	b := &yamlBuilder{file: file}
+	root := b.value(node.Content[0], 0)
+	switch err := decoder.Decode(&next); {
+	case err == nil:
+		b.problem(&next, "a second document", "keep one document in the file")
+	case !errors.Is(err, io.EOF):
+		b.problems = append(b.problems, yamlProblem(file, err))
+	}
+	return &Document{file: file, yaml: true, root: root}, b.problems
+}
+
+type yamlBuilder struct {
+	file     string
+	problems []Problem
+}
+
+func (b *yamlBuilder) at(n *yaml.Node) Position {
+	return Position{b.file, max(n.Line, 1), max(n.Column, 1)}
+}
+
+func (b *yamlBuilder) problem(n *yaml.Node, what, do string) {
+	b.problems = append(b.problems, b.at(n).Problem(what, do))
+}
+
+func (b *yamlBuilder) value(n *yaml.Node, depth int) *value {
+	v := &value{pos: b.at(n)}
+	switch {
+	case depth > MaxDepth:
+		b.problem(n, fmt.Sprintf("more than %d lists and objects inside each other", MaxDepth), "")
+		v.bad = true
+		return v
+	case n.Kind == yaml.AliasNode:
+		b.problem(n, "aliases (*"+n.Value+") are not allowed", "write the value out")
+		v.bad = true
+		return v
+	case n.Anchor != "":
+		b.problem(n, "anchors (&"+n.Anchor+") are not allowed", "write the value out where it is needed")
+	case n.Style&yaml.TaggedStyle != 0:
+		b.problem(n, "tags ("+n.Tag+") are not allowed", "put strings in quotes")
+		v.bad = true
+		return v
+	}
+	switch n.Kind {
+	case yaml.MappingNode:
+		v.data = b.mapping(n, depth)
+	case yaml.SequenceNode:
+		l := &list{items: make([]*value, len(n.Content))}
+		for i, item := range n.Content {
+			l.items[i] = b.value(item, depth+1)
+		}
+		v.data = l
+	case yaml.ScalarNode:
+		b.scalar(v, n)
+	}
+	return v
+}
+
+func (b *yamlBuilder) mapping(n *yaml.Node, depth int) *object {
+	o := &object{index: make(map[string]*member, len(n.Content)/2)}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key := n.Content[i]
+		v := b.value(n.Content[i+1], depth+1)
+		switch {
+		case key.Kind != yaml.ScalarNode || key.Style&yaml.TaggedStyle != 0 || key.Anchor != "":
+			b.problem(key, "a key that is not a plain word", "")
+		case key.ShortTag() == "!!merge":
+			b.problem(key, "merge keys (<<) are not allowed", "write the values out")
+		default:
+			b.problems = append(b.problems, o.add(&member{name: key.Value, pos: b.at(key), value: v})...)
+		}
+	}
+	return o
+}
+
+func (b *yamlBuilder) scalar(v *value, n *yaml.Node) {
+	switch n.ShortTag() {
+	case "!!null":
+	case "!!bool":
+		v.data = strings.EqualFold(n.Value, "true")
+	case "!!int", "!!float":
+		number, err := yamlNumber(n.Value)
+		if err != nil {
+			b.problem(n, fmt.Sprintf("%s: %v", quote(n.Value), err), "put it in quotes if it is a string")
+			v.bad = true
+			return
+		}
+		v.data = number
+		b.problems = append(b.problems, checkNumber(v)...)
+	default:
+		v.data = n.Value
+	}
+}
+
+// yamlNumber takes the numbers that every reader of YAML reads alike.
+func yamlNumber(text string) (json.Number, error) {
+	digits := strings.TrimLeft(text, "+-")
+	switch {
+	case len(digits) > 1 && digits[0] == '0' && digits[1] != '.' && digits[1] != 'e' && digits[1] != 'E':
+		return "", errors.New("a number with a leading zero")
+	case strings.Contains(digits, "_"):
+		return "", errors.New("a number with _")
+	}
+	if i, err := strconv.ParseInt(text, 10, 64); err == nil {
+		return json.Number(strconv.FormatInt(i, 10)), nil
+	}
+	f, err := strconv.ParseFloat(text, 64)
+	if err != nil {
+		return "", errors.New("not a number that JSON knows")
+	}
+	formatted, err := json.Marshal(f)
+	if err != nil { // .inf and .nan
+		return "", errors.New("not a number that JSON knows")
+	}
+	return json.Number(formatted), nil
+}
+
+// yamlProblem takes the line out of yaml.v3's message; it gives no column.
+func yamlProblem(file string, err error) Problem {
+	at := Position{file, 1, 1}
+	text := strings.TrimPrefix(err.Error(), "yaml: ")
+	if m := regexp.MustCompile(`^(?:line (\d+): )`).FindStringSubmatch(text); m != nil {
+		at.Line, _ = strconv.Atoi(m[1])
+		at.Line = max(at.Line, 1)
+		text = strings.TrimPrefix(text, m[0])
+	}
+	return at.Problem("not YAML: "+text, "look at the indentation and at quotes here and in the line before")
+}
