@@ -32,6 +32,16 @@ type process struct {
 	death runner.Death  // valid once done is closed
 }
 
+// died returns a channel that yields how the process ended.
+func (p *process) died() <-chan runner.Death {
+	died := make(chan runner.Death, 1)
+	go func() { // ends with the process, which its owner waits for
+		<-p.done
+		died <- p.death
+	}()
+	return died
+}
+
 // pipeGrace bounds the wait for output after a process ended: a grandchild may hold
 // the pipe for ever.
 const pipeGrace = 2 * time.Second

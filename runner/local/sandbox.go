@@ -176,13 +176,8 @@ func (s *sandbox) Kernel(ctx context.Context) (jupyter.Connection, <-chan runner
 	if err != nil {
 		return jupyter.Connection{}, nil, err
 	}
-	died := make(chan runner.Death, 1)
-	go func() { // ends with the process, which Close and StopKernel wait for
-		<-proc.done
-		died <- proc.death
-	}()
 	conn.IP = filepath.Join(s.dir, socketDir, "k") // as we see it
-	return conn, died, nil
+	return conn, proc.died(), nil
 }
 
 // newConnection makes up a connection file for Unix sockets that start with prefix.

@@ -1,0 +1,109 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"path"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"nbpress/internal/strict"
+	"nbpress/runner/report"
+	"nbpress/schedule"
+)
+
+func checkCommand(std streams) *cobra.Command {
+	var format string
+	cmd := &cobra.Command{
+		Use:   "check [PATH ...]",
+		Short: "Find every mistake in bundles before they are merged",
+		Long: `Find every mistake in the bundles below each PATH (default: the current folder).
+
+Each mistake is one line: file:line:column: what; what to do. Nothing is printed where
+all is well. Nothing is executed.`,
+		Example: `  nbpress check reports-example
+  nbpress check --format github     # annotations in a pull request`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if format != "text" && format != "json" && format != "github" {
+				return wrongUse(fmt.Errorf("--format is text, json or github, not %q", format))
+			}
+			if len(args) == 0 {
+				args = []string{"."}
+			}
+			var problems []strict.Problem
+			for _, dir := range args {
+				found, err := check(dir)
+				if err != nil {
+					return err
+				}
+				problems = append(problems, found...)
+			}
+			return printProblems(std.out, strict.Sort(problems), format)
+		},
+	}
+	cmd.Flags().StringVar(&format, "format", "text", "text, json or github")
+	return cmd
+}
+
+// check returns the problems of the bundles below a folder.
+func check(dir string) ([]strict.Problem, error) {
+	t, below, err := treeOf(dir)
+	if err != nil {
+		return nil, err
+	}
+	names, err := report.Find(t.fsys)
+	if err != nil {
+		return nil, err
+	}
+	options, problems := reading(t.fsys, &schedule.Parser{})
+	found := false
+	for _, name := range names {
+		if below != "." && name != below && !strings.HasPrefix(name, below+"/") {
+			continue
+		}
+		found = true
+		_, more := report.Load(t.fsys, name, options)
+		problems = append(problems, more...)
+	}
+	if !found {
+		return nil, wrongUse(fmt.Errorf("no bundle below %s: no folder there has a %s", dir, report.ConfigFile))
+	}
+	for i, p := range problems {
+		problems[i] = t.shown(p)
+	}
+	return problems, nil
+}
+
+// printProblems prints problems, and fails where there are any.
+func printProblems(out io.Writer, problems []strict.Problem, format string) error {
+	if format == "json" {
+		enc := json.NewEncoder(out)
+		enc.SetIndent("", "  ")
+		if err := enc.Encode(append([]strict.Problem{}, problems...)); err != nil {
+			return err
+		}
+	}
+	for _, p := range problems {
+		switch format {
+		case "text":
+			fmt.Fprintln(out, p)
+		case "github":
+			// https://docs.github.com/actions/reference/workflow-commands: these three would end the message
+			text := strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A").Replace(sentence(p))
+			fmt.Fprintf(out, "::error file=%s,line=%d,col=%d::%s\n", path.Clean(p.File), p.Line, p.Column, text)
+		}
+	}
+	if len(problems) > 0 {
+		return &exitError{status: exitWrongUse}
+	}
+	return nil
+}
+
+func sentence(p strict.Problem) string {
+	if p.Do == "" {
+		return p.What
+	}
+	return p.What + "; " + p.Do
+}

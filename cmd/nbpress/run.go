@@ -1,0 +1,229 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"nbpress/runner"
+	"nbpress/runner/local"
+	"nbpress/runner/report"
+	"nbpress/schedule"
+)
+
+// runFlags are the flags of `nbpress run`.
+type runFlags struct {
+	assets, languages []string
+	from, to, window  string
+	out, python       string
+}
+
+func runCommand(std streams) *cobra.Command {
+	var flags runFlags
+	cmd := &cobra.Command{
+		Use:   "run BUNDLE",
+		Short: "Run one report here and now, and write its pages into a folder",
+		Long: `Run one report here and now: execute its notebook for every asset, render every
+language and write the pages into a folder. No agent, no Git, no configuration.
+
+The window is the one that the report would cover if it were due now; --window names
+another, --from and --to give the days.`,
+		Example: `  nbpress run reports-example/weekly-energy --asset plant-1
+  nbpress run weekly-energy --window last_month --language ca --out /tmp/look`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error { return runBundle(cmd.Context(), std, args[0], flags) },
+	}
+	f := cmd.Flags()
+	f.StringArrayVar(&flags.assets, "asset", nil, "run this asset only (may be repeated; default: all that are enabled)")
+	f.StringArrayVar(&flags.languages, "language", nil, "render this language only (may be repeated)")
+	f.StringVar(&flags.from, "from", "", "first day of the window, YYYY-MM-DD")
+	f.StringVar(&flags.to, "to", "", "last day of the window, YYYY-MM-DD")
+	f.StringVar(&flags.window, "window", "", "a window by name, such as last_week")
+	f.StringVar(&flags.out, "out", "", "folder for the pages (default: nbpress-out/REPORT)")
+	f.StringVar(&flags.python, "python", "", pythonUsage)
+	cmd.MarkFlagsMutuallyExclusive("window", "from")
+	cmd.MarkFlagsRequiredTogether("from", "to")
+	return cmd
+}
+
+const pythonUsage = "the interpreter with ipykernel and Jinja2 (default: of $VIRTUAL_ENV, of .venv, or python3)"
+
+// runBundle runs a bundle for the assets asked for, one after the other, and fails
+// when one of them did.
+func runBundle(ctx context.Context, std streams, dir string, flags runFlags) error {
+	bundle, err := loadBundle(dir)
+	if err != nil {
+		return err
+	}
+	assets, err := flags.chosen(bundle)
+	if err != nil {
+		return wrongUse(err)
+	}
+	now := time.Now()
+	window, err := flags.days(bundle, now)
+	if err != nil {
+		return wrongUse(err)
+	}
+	exec, err := local.New(ctx, local.Options{Python: choosePython(flags.python), Init: selfInit(), Log: consoleLog(std)})
+	if err != nil {
+		return err
+	}
+	out := cmp.Or(flags.out, filepath.Join("nbpress-out", filepath.FromSlash(bundle.Name)))
+	failed := 0
+	for _, asset := range assets {
+		show := newProgress(std.err, bundle.Name+"/"+asset.ID)
+		outcome, err := runner.Press(ctx, exec, runner.Job{
+			Run:        runner.NewRunID(bundle.Name, asset.ID, now),
+			Generation: 1, Attempt: 1, Report: bundle.Name, Bundle: bundle, Asset: asset,
+			Languages: flags.languagesOf(bundle, asset), Window: window, ScheduledAt: now, Progress: show.step,
+		})
+		if err == nil {
+			err = write(filepath.Join(out, asset.ID), outcome)
+		}
+		if err != nil {
+			show.done("interrupted")
+			return err
+		}
+		if show.outcome(outcome, bundle, filepath.Join(out, asset.ID)); outcome.Failure != nil {
+			failed++
+		}
+	}
+	if failed > 0 {
+		return &exitError{status: exitReportFailed, err: fmt.Errorf("%d of %d assets failed", failed, len(assets))}
+	}
+	return nil
+}
+
+// chosen returns the assets to run.
+func (f runFlags) chosen(bundle *report.Bundle) ([]report.Asset, error) {
+	for _, l := range f.languages {
+		if !slices.Contains(bundle.Config.Languages, l) {
+			return nil, fmt.Errorf("%s has no language %q; it has %s", bundle.Name, l, strings.Join(bundle.Config.Languages, ", "))
+		}
+	}
+	var all, chosen []report.Asset
+	var names []string
+	for _, a := range bundle.Config.Assets {
+		names = append(names, a.ID)
+		if slices.Contains(f.assets, a.ID) {
+			chosen = append(chosen, a)
+		}
+		if a.Enabled {
+			all = append(all, a)
+		}
+	}
+	for _, id := range f.assets {
+		if !slices.Contains(names, id) {
+			return nil, fmt.Errorf("%s has no asset %q; it has %s", bundle.Name, id, strings.Join(names, ", "))
+		}
+	}
+	if len(f.assets) == 0 {
+		chosen = all
+	}
+	if len(chosen) == 0 {
+		return nil, fmt.Errorf("%s has no enabled asset; name one with --asset", bundle.Name)
+	}
+	return chosen, nil
+}
+
+func (f runFlags) languagesOf(bundle *report.Bundle, asset report.Asset) []string {
+	if len(f.languages) > 0 {
+		return f.languages
+	}
+	if len(asset.Languages) > 0 {
+		return asset.Languages
+	}
+	return bundle.Config.Languages
+}
+
+// days returns the window asked for, else the one of a slot that is due now.
+func (f runFlags) days(bundle *report.Bundle, now time.Time) (runner.Window, error) {
+	if f.from != "" {
+		for _, day := range []string{f.from, f.to} {
+			if _, err := time.Parse(time.DateOnly, day); err != nil {
+				return runner.Window{}, fmt.Errorf("%q is no day; write it as 2026-11-23", day)
+			}
+		}
+		if f.to < f.from {
+			return runner.Window{}, fmt.Errorf("--to %s lies before --from %s", f.to, f.from)
+		}
+		return runner.Window{FromDay: f.from, ToDay: f.to}, nil
+	}
+	w := bundle.Config.Window
+	if f.window != "" {
+		w = report.Window{Name: f.window}
+	}
+	parsed, err := schedule.ParseWindow(w.Name, w.From, w.To)
+	if err != nil {
+		return runner.Window{}, err
+	}
+	s, err := schedule.Parse(bundle.Config.Schedule.Cron, bundle.Config.Schedule.Timezone)
+	if err != nil {
+		return runner.Window{}, err
+	}
+	days := parsed.Days(now.In(s.Location()))
+	return runner.Window{FromDay: days.From, ToDay: days.To}, nil
+}
+
+// write puts an outcome into a folder: pages by language, and what else was left.
+func write(dir string, o runner.Outcome) error {
+	files := map[string][]byte{}
+	for name, data := range o.Kept {
+		files[name] = data
+	}
+	for language, page := range o.Pages {
+		files[filepath.Join(language, "index.html")] = page
+		for name, data := range o.Published {
+			files[filepath.Join(language, name)] = data
+		}
+	}
+	for name, data := range files {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return err
+		}
+		if err := os.WriteFile(path, data, 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// choosePython returns the interpreter asked for, else the one that a person at this
+// prompt means.
+func choosePython(flag string) string {
+	if flag != "" {
+		return flag
+	}
+	if venv := os.Getenv("VIRTUAL_ENV"); venv != "" {
+		return filepath.Join(venv, "bin", "python")
+	}
+	if venv := filepath.Join(".venv", "bin", "python"); exists(venv) {
+		return venv
+	}
+	return "python3"
+}
+
+// selfInit is how this binary becomes PID 1 of a sandbox.
+func selfInit() []string { return []string{"/proc/self/exe", initCommand} }
+
+// consoleLog logs warnings to a person's terminal, without times.
+func consoleLog(std streams) *slog.Logger {
+	return slog.New(slog.NewTextHandler(std.err, &slog.HandlerOptions{
+		Level: slog.LevelWarn,
+		ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
+			if a.Key == slog.TimeKey && len(groups) == 0 {
+				return slog.Attr{}
+			}
+			return a
+		},
+	}))
+}

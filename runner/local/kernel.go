@@ -1,0 +1,64 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+
+	"nbpress/runner"
+	"nbpress/runner/internal/jupyter"
+)
+
+// Kernel is a kernel without a sandbox: a child process that runs as its user, in a
+// folder of theirs, with their environment. It is for `nbpress execute`.
+type Kernel struct {
+	Connection jupyter.Connection
+	Died       <-chan runner.Death // how it ended by itself
+
+	dir  string
+	proc *process
+	log  *tail
+}
+
+// StartKernel starts a kernel of an interpreter in folder dir. It must be closed.
+func StartKernel(ctx context.Context, python, dir string) (*Kernel, error) {
+	found, err := findPython(ctx, python)
+	if err != nil {
+		return nil, err
+	}
+	sockets, err := os.MkdirTemp("", "nbpress-")
+	if err != nil {
+		return nil, err
+	}
+	k := &Kernel{dir: sockets, log: newTail(logTail)}
+	if k.Connection, err = newConnection(filepath.Join(sockets, "k")); err != nil {
+		return nil, errors.Join(err, os.RemoveAll(sockets))
+	}
+	connection, launcher := filepath.Join(sockets, "connection.json"), filepath.Join(sockets, "launcher.py")
+	err = errors.Join(
+		os.WriteFile(connection, k.Connection.File(), 0o600),
+		os.WriteFile(launcher, jupyter.Launcher(), 0o600),
+	)
+	if err == nil {
+		k.proc, err = groupSpawner{}.start(program{
+			argv: []string{found.Executable, launcher, "-f", connection},
+			env:  os.Environ(), dir: dir, stdout: k.log, stderr: k.log,
+		})
+	}
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(sockets))
+	}
+	k.Died = k.proc.died()
+	return k, nil
+}
+
+// Log returns the end of what the kernel wrote to its standard output and error.
+func (k *Kernel) Log() []byte { return k.log.last(logTail) }
+
+// Close ends the kernel, and what it started in its process group.
+func (k *Kernel) Close() error {
+	k.proc.kill()
+	<-k.proc.done
+	return os.RemoveAll(k.dir)
+}
