@@ -253,10 +253,9 @@ func FuzzParse(f *testing.F) {
 		const far = 253_402_300_800 // the year 10000
 		after := time.Unix(from%far, 0)
 		for range 5 {
-			began := time.Now()
 			next := s.Next(after)
-			if took := time.Since(began); took > 100*time.Millisecond { // 10 ms on a machine that is not busy
-				t.Fatalf("Next(%v) of %q took %v", after, s, took)
+			if took := quickest(func() { s.Next(after) }); took > 10*time.Millisecond {
+				t.Fatalf("Next(%v) of %q takes %v", after, s, took)
 			}
 			if !next.After(after) || next.Sub(after) > 9*366*24*time.Hour {
 				t.Fatalf("Next(%v) of %q = %v", after, s, next)
@@ -264,4 +263,18 @@ func FuzzParse(f *testing.F) {
 			after = next
 		}
 	})
+}
+
+// quickest returns how long f takes at best of a few tries, so that a busy
+// machine is not blamed on f.
+func quickest(f func()) time.Duration {
+	best := time.Hour
+	for range 5 {
+		began := time.Now()
+		f()
+		if best = min(best, time.Since(began)); best < time.Millisecond {
+			break
+		}
+	}
+	return best
 }

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -169,8 +170,9 @@ func TestPlanner_TellsTheSlotsZoneAndDays(t *testing.T) {
 		var got []Slot
 		p := NewPlanner(func(_ context.Context, s Slot) error { got = append(got, s); return nil }, Options{})
 		p.Update([]Entry{{Report: "r", Schedule: mustParse(t, "0 0 * * 1", "Asia/Tokyo"), Window: window}})
-		start(t, p)
+		stop := start(t, p)
 		elapse(2 * 24 * time.Hour)
+		stop()
 		if len(got) != 1 || got[0].At.Format(time.RFC3339) != "2000-01-03T00:00:00+09:00" || got[0].Days != (Days{"1999-12-27", "2000-01-02"}) {
 			t.Errorf("got %+v", got)
 		}
@@ -197,20 +199,21 @@ func TestPlanner_TriesARefusedSlotAgainWhileOthersGoOn(t *testing.T) {
 			{Report: "bad", Schedule: mustParse(t, "@hourly", "")},
 			{Report: "good", Schedule: mustParse(t, "@hourly", "")},
 		})
-		start(t, p)
+		stop := start(t, p)
 		elapse(4 * time.Hour)
 		r.want(t, "good Jan1 01:00 schedule", "good Jan1 02:00 schedule", "good Jan1 03:00 schedule", "good Jan1 04:00 schedule")
 		if next, ok := p.Next("bad"); !ok || !next.Equal(begin.Add(time.Hour)) {
 			t.Errorf("the refused slot is due since %v, Next says %v, %v", begin.Add(time.Hour), next, ok)
 		}
+		elapse(time.Hour + 30*time.Minute)
+		r.want(t, "good Jan1 05:00 schedule", "bad Jan1 01:00 schedule", "bad Jan1 05:00 schedule missed 3 Jan1 02:00..Jan1 04:00")
+		stop()
 		wantPauses := []time.Duration{1 * time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second, 16 * time.Second, 32 * time.Second, time.Minute, time.Minute}
 		for i, want := range wantPauses {
 			if got := tries[i+1] - tries[i]; got != want {
 				t.Errorf("pause %d was %v, want %v", i, got, want)
 			}
 		}
-		elapse(time.Hour + 30*time.Minute)
-		r.want(t, "good Jan1 05:00 schedule", "bad Jan1 01:00 schedule", "bad Jan1 05:00 schedule missed 3 Jan1 02:00..Jan1 04:00")
 		if want := `error="fire bad at 2000-01-01T01:00:00Z: the store is away"`; !strings.Contains(log.String(), want) {
 			t.Errorf("the log lacks %s", want)
 		}
@@ -219,9 +222,9 @@ func TestPlanner_TriesARefusedSlotAgainWhileOthersGoOn(t *testing.T) {
 
 func TestPlanner_GivesARefusedSlotUpAfterItsLateness(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		refusing := true
+		begin := time.Now()
 		r := recorder{refuse: func(Slot) error {
-			if refusing {
+			if time.Since(begin) < 3*time.Hour {
 				return errors.New("no")
 			}
 			return nil
@@ -229,9 +232,7 @@ func TestPlanner_GivesARefusedSlotUpAfterItsLateness(t *testing.T) {
 		p := NewPlanner(r.fire, Options{})
 		p.Update([]Entry{{Report: "r", Schedule: mustParse(t, "0 1,12 * * *", ""), MaxLateness: time.Hour, CatchUp: CatchUpNone}})
 		start(t, p)
-		elapse(3 * time.Hour)
-		refusing = false
-		elapse(10 * time.Hour)
+		elapse(13 * time.Hour)
 		r.want(t, "r Jan1 12:00 schedule missed 1 Jan1 01:00..Jan1 01:00")
 	})
 }
@@ -412,10 +413,10 @@ func TestPlanner_MayBeUsedFromItsCallback(t *testing.T) {
 func TestPlanner_DropsARefusedSlotOfAReportThatWentMeanwhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		entry := Entry{Report: "r", Schedule: mustParse(t, "@hourly", "")}
-		var calls int
+		var calls atomic.Int32
 		var p *Planner
 		p = NewPlanner(func(context.Context, Slot) error {
-			if calls++; calls == 1 {
+			if calls.Add(1) == 1 {
 				p.Update(nil)
 				return errors.New("gone")
 			}
@@ -426,12 +427,12 @@ func TestPlanner_DropsARefusedSlotOfAReportThatWentMeanwhile(t *testing.T) {
 		elapse(90 * time.Minute)
 		p.Update([]Entry{entry})
 		elapse(20 * time.Minute)
-		if calls != 1 {
-			t.Errorf("the callback was called %d times, want 1", calls)
+		if got := calls.Load(); got != 1 {
+			t.Errorf("the callback was called %d times, want 1", got)
 		}
 		elapse(20 * time.Minute)
-		if calls != 2 {
-			t.Errorf("after the next slot the callback was called %d times, want 2", calls)
+		if got := calls.Load(); got != 2 {
+			t.Errorf("after the next slot the callback was called %d times, want 2", got)
 		}
 	})
 }
