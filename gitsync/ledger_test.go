@@ -328,6 +328,42 @@ func TestLedger_StopsAtTheContextsEnd(t *testing.T) {
 	}
 }
 
+func TestLedger_HangingHookDoesNotOutlastTheTimeout(t *testing.T) {
+	for name, serve := range map[string]bool{"path": false, "http": true} {
+		t.Run(name, func(t *testing.T) {
+			bare := newBare(t)
+			wait := filepath.Join(t.TempDir(), "wait")
+			hook := "#!/bin/sh\nwhile [ ! -e " + wait + " ]; do sleep 0.1; done\n"
+			if err := os.WriteFile(filepath.Join(bare, "hooks", "pre-receive"), []byte(hook), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			address := bare
+			if serve {
+				address = serveGit(t, bare, nil)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+			defer cancel()
+			l := openLedger(t, LedgerOptions{URL: address})
+			start := time.Now()
+			if _, err := l.Commit(ctx, put1("a", "1")); !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("Commit() = %v", err)
+			}
+			if took := time.Since(start); took > 5*time.Second {
+				t.Errorf("it took %v", took)
+			}
+			if err := os.WriteFile(wait, nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			commit(t, l, put1("a", "1"))
+			commit(t, l, put1("b", "1"))
+			if got := count(t, bare, month); got != "2" {
+				t.Errorf("%s commits, want 2", got)
+			}
+			sound(t, bare, month)
+		})
+	}
+}
+
 func TestLedger_LocalCopiesAreDisposable(t *testing.T) {
 	bare, dir := newBare(t), t.TempDir()
 	l := openLedger(t, LedgerOptions{URL: bare, Dir: dir})
