@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"sync"
 	"time"
 
@@ -84,7 +85,10 @@ func handshake(ctx context.Context, name string, conn net.Conn, kind zmq4.Socket
 	zmtp, err := open(ch.conn, kind)
 	if !stop() {
 		<-canceled
-		return nil, errors.Join(context.Cause(ctx), err)
+		return nil, fmt.Errorf("somebody listens but does not shake hands: %w", context.Cause(ctx))
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return nil, fmt.Errorf("somebody listens but does not shake hands: %w", err)
 	}
 	if err != nil {
 		return nil, err

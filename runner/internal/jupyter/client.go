@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -206,7 +207,7 @@ func (c *Client) greet(ctx context.Context) error {
 		case <-c.inbox.wake:
 		case <-probe.C:
 			id, err := c.request(c.shell, "kernel_info_request", struct{}{})
-			if err != nil {
+			if err != nil && !errors.Is(err, net.ErrClosed) { // if closed, its reader says why
 				return &StartError{Stage: stageOf(answered), Channel: channelShell, Err: err}
 			}
 			probes[id] = true

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"time"
 )
 
@@ -66,7 +67,7 @@ func (c *Client) Execute(ctx context.Context, code string, on func(Message)) (Re
 	}
 	r := &request{heard: time.Now()}
 	id, err := c.request(c.shell, "execute_request", executeRequest{Code: code, StoreHistory: true})
-	if err != nil {
+	if err != nil && !errors.Is(err, net.ErrClosed) { // if closed, its reader said why
 		c.gone = &KernelDied{Reason: "the request could not be sent", Err: err}
 	}
 	r.id = id

@@ -1,0 +1,153 @@
+package jupyter
+
+import (
+	"encoding/json"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/go-zeromq/zmq4"
+	"github.com/go-zeromq/zmq4/security/null"
+)
+
+// fakeKernel listens like a kernel and answers execute requests by a script.
+type fakeKernel struct {
+	t       *testing.T
+	conn    Connection
+	session string
+	script  func(k *fakeKernel, request Message)
+	infos   int // kernel_info requests seen
+	mute    int // from this kernel_info request on, no idle is published; 0: never
+
+	iopub chan *zmq4.Conn // holds the subscriber's connection
+}
+
+// startFake serves until the test ends.
+func startFake(t *testing.T, script func(k *fakeKernel, request Message)) *fakeKernel {
+	t.Helper()
+	k := &fakeKernel{t: t, conn: ipc(t), session: "fake", script: script, iopub: make(chan *zmq4.Conn, 1)}
+	listen(t, k.conn, k.conn.ShellPort, serveZMTP(zmq4.Router, k.shell))
+	listen(t, k.conn, k.conn.ControlPort, serveZMTP(zmq4.Router, drain))
+	listen(t, k.conn, k.conn.HBPort, serveZMTP(zmq4.Rep, drain))
+	listen(t, k.conn, k.conn.IOPubPort, serveZMTP(zmq4.Pub, func(c *zmq4.Conn) {
+		k.iopub <- c
+		drain(c)
+	}))
+	return k
+}
+
+// listen gives each connection to one of a kernel's ports to serve, and closes it
+// after that. When the test ends, all are closed and waited for.
+func listen(t *testing.T, conn Connection, port int, serve func(net.Conn)) {
+	t.Helper()
+	network, address := conn.endpoint(port)
+	l, err := net.Listen(network, address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all sync.WaitGroup
+	var mu sync.Mutex
+	var open []net.Conn
+	all.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			mu.Lock()
+			open = append(open, c)
+			mu.Unlock()
+			all.Go(func() {
+				defer c.Close()
+				serve(c)
+			})
+		}
+	})
+	t.Cleanup(func() {
+		l.Close()
+		mu.Lock()
+		for _, c := range open {
+			c.Close()
+		}
+		mu.Unlock()
+		all.Wait()
+	})
+}
+
+func serveZMTP(kind zmq4.SocketType, serve func(*zmq4.Conn)) func(net.Conn) {
+	return func(c net.Conn) {
+		if z, err := zmq4.Open(c, null.Security(), kind, nil, true, nil); err == nil {
+			serve(z)
+		}
+	}
+}
+
+func drain(c *zmq4.Conn) {
+	for {
+		if _, err := c.RecvMsg(); err != nil {
+			return
+		}
+	}
+}
+
+func (k *fakeKernel) shell(c *zmq4.Conn) {
+	iopub := <-k.iopub
+	k.iopub <- iopub
+	for {
+		msg, err := c.RecvMsg()
+		if err != nil {
+			return
+		}
+		request, err := decode([]byte(k.conn.Key), msg.Frames)
+		if err != nil {
+			k.t.Errorf("the client sent a bad message: %v", err)
+			return
+		}
+		reply := func(kind, content string) { k.send(c, kind, request.ID, content) }
+		if request.Type != "kernel_info_request" {
+			k.script(k, request)
+			if content, ok := k.replyOf(request); ok {
+				reply("execute_reply", content)
+			}
+			continue
+		}
+		k.infos++
+		k.publish("status", request.ID, `{"execution_state":"busy"}`)
+		reply("kernel_info_reply", `{"protocol_version":"5.3","language_info":{"name":"fake"}}`)
+		if k.mute == 0 || k.infos < k.mute {
+			k.publish("status", request.ID, `{"execution_state":"idle"}`)
+		}
+	}
+}
+
+// replyOf says how an execute request is answered: with its own code, where that is
+// an object.
+func (k *fakeKernel) replyOf(request Message) (string, bool) {
+	var content struct{ Code string }
+	if err := json.Unmarshal(request.Content, &content); err != nil {
+		k.t.Error(err)
+	}
+	return content.Code, strings.HasPrefix(content.Code, "{")
+}
+
+// publish sends a message on iopub.
+func (k *fakeKernel) publish(kind, parent, content string) {
+	c := <-k.iopub
+	k.iopub <- c
+	k.send(c, kind, parent, content)
+}
+
+// status publishes an execution state.
+func (k *fakeKernel) status(parent, state string) {
+	k.publish("status", parent, `{"execution_state":"`+state+`"}`)
+}
+
+func (k *fakeKernel) send(c *zmq4.Conn, kind, parent, content string) {
+	parts := [][]byte{
+		[]byte(`{"msg_id":"x","msg_type":"` + kind + `","session":"` + k.session + `","date":"2026-11-23T06:00:00.5Z","new_field":[1]}`),
+		[]byte(`{"msg_id":"` + parent + `"}`), []byte(`{}`), []byte(content),
+	}
+	frames := append([][]byte{[]byte("topic"), []byte(delimiter), sign([]byte(k.conn.Key), parts)}, parts...)
+	_ = c.SendMsg(zmq4.NewMsgFrom(frames...)) // the client may have gone
+}
