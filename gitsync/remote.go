@@ -193,6 +193,8 @@ func (r *remote) explain(ctx context.Context, err error) error {
 		err = fmt.Errorf("%w: %w", ctx.Err(), err)
 	case errors.Is(err, transport.ErrAuthenticationRequired), errors.Is(err, transport.ErrAuthorizationFailed):
 		err = fmt.Errorf("%w: %s", ErrDenied, firstLine(err.Error()))
+	case strings.Contains(err.Error(), "ssh: unable to authenticate"): // a plain string of x/crypto's
+		err = fmt.Errorf("%w: %w", ErrDenied, err)
 	case errors.Is(err, transport.ErrRepositoryNotFound):
 		err = errors.New("there is no repository")
 	}
