@@ -94,8 +94,9 @@ func (s *Schema) check(d *Document) []Problem {
 	if !errors.As(err, &invalid) {
 		return []Problem{d.At("").Problem(err.Error(), "")}
 	}
-	r := &reporter{schema: s, doc: d}
+	r := &reporter{schema: s, doc: d, meant: map[string]bool{}}
 	r.walk(invalid)
+	r.addMissing()
 	for _, key := range r.unknowns {
 		key.parent.remove(key.name)
 	}
@@ -252,6 +253,14 @@ type reporter struct {
 	doc      *Document
 	problems []Problem
 	unknowns []unknownKey
+	meant    map[string]bool // pointers of keys that were written wrongly
+	missing  []missingKey
+}
+
+// missingKey waits until it is known which keys were written wrongly.
+type missingKey struct {
+	path    []string
+	problem Problem
 }
 
 // unknownKey is a key to be dropped when everything is reported.
@@ -271,8 +280,7 @@ func (r *reporter) walk(e *jsonschema.ValidationError) {
 	case *kind.AdditionalProperties:
 		r.unknown(e, k.Properties)
 	case *kind.UniqueItems:
-		second := append(slices.Clone(e.InstanceLocation), fmt.Sprint(k.Duplicates[1]))
-		r.add(r.doc.At(pointerTo(second)), fmt.Sprintf("%s names %s twice", subject(e.InstanceLocation), r.shown(second)), "remove one")
+		r.twice(e, k.Duplicates[1])
 	case *kind.MinItems:
 		r.add(r.doc.At(pointerTo(e.InstanceLocation)), subject(e.InstanceLocation)+" is empty", "name at least one")
 	case *kind.AnyOf, *kind.OneOf:
@@ -314,6 +322,17 @@ func (r *reporter) refused(e *jsonschema.ValidationError) {
 	r.add(at, fmt.Sprintf("%s must be %s; it is %s", subject(e.InstanceLocation), want, it), "")
 }
 
+// twice reports a list's item that stands there before.
+func (r *reporter) twice(e *jsonschema.ValidationError, second int) {
+	path := append(slices.Clone(e.InstanceLocation), fmt.Sprint(second))
+	found, _ := r.doc.find(path)
+	v := found[len(found)-1]
+	if v.bad {
+		return // reported as what it is
+	}
+	r.add(v.pos, fmt.Sprintf("%s names %s twice", subject(e.InstanceLocation), show(v.plain(true))), "remove one")
+}
+
 // required reports keys that are missing. With defaults from another file the
 // object may stand there: the key is missing in this one all the same.
 func (r *reporter) required(e *jsonschema.ValidationError, missing []string) {
@@ -327,29 +346,25 @@ func (r *reporter) required(e *jsonschema.ValidationError, missing []string) {
 	known := r.schema.properties(e.SchemaURL)
 	for _, name := range missing {
 		path := append(slices.Clone(e.InstanceLocation), name)
-		if variantOnPath(found, path) {
-			continue // reported as a wrongly-cased key
-		}
 		do := ""
 		if examples, ok := known[name]["examples"].([]any); ok && len(examples) > 0 {
 			do = "add " + r.example(name, examples[0])
 		}
-		r.add(at, "missing key "+subject(path), do)
+		r.missing = append(r.missing, missingKey{path, at.Problem("missing key "+subject(path), do)})
 	}
 }
 
-// variantOnPath reports whether a key stands beside one of the path that differs
-// from it only in how it is written.
-func variantOnPath(found []*value, path []string) bool {
-	for i, v := range found {
-		o, ok := v.data.(*object)
-		if ok && i < len(path) && slices.ContainsFunc(o.members, func(m *member) bool {
-			return m.name != path[i] && plainName(m.name) == plainName(path[i])
-		}) {
-			return true
+// addMissing reports the missing keys, but for those that are there and misspelt.
+func (r *reporter) addMissing() {
+	for _, key := range r.missing {
+		misspelt := false
+		for i := range key.path {
+			misspelt = misspelt || r.meant[pointerTo(key.path[:i+1])]
+		}
+		if !misspelt {
+			r.problems = append(r.problems, key.problem)
 		}
 	}
-	return false
 }
 
 func (r *reporter) example(name string, value any) string {
@@ -379,6 +394,7 @@ func (r *reporter) unknown(e *jsonschema.ValidationError, names []string) {
 		case hasRule:
 			r.add(at, fmt.Sprintf("the name %s in %s must be %s", quote(name), subject(e.InstanceLocation), rule), "")
 		case meant != "":
+			r.meant[pointerTo(append(slices.Clone(e.InstanceLocation), meant))] = true
 			r.add(at, "unknown key "+quote(name), fmt.Sprintf("did you mean %s?", quote(meant)))
 		default:
 			r.add(at, "unknown key "+quote(name), r.elsewhere(name, known, len(e.InstanceLocation) > 0))
@@ -403,11 +419,6 @@ func (r *reporter) elsewhere(name string, siblings map[string]map[string]any, ne
 		return "it belongs at the top level"
 	}
 	return ""
-}
-
-func (r *reporter) shown(path []string) string {
-	found, _ := r.doc.find(path)
-	return show(found[len(found)-1].plain(true))
 }
 
 func pointerTo(path []string) string {

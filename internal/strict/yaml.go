@@ -34,7 +34,7 @@ func ParseYAML(file string, data []byte) (doc *Document, problems []Problem) {
 	case errors.Is(err, io.EOF) || err == nil && len(node.Content) == 0:
 		return nil, []Problem{Position{file, 1, 1}.Problem("the file is empty", "")}
 	case err != nil:
-		return nil, []Problem{yamlProblem(file, err)}
+		return nil, []Problem{yamlProblem(file, data, err)}
 	}
 	b := &yamlBuilder{file: file}
 	root := b.value(node.Content[0], 0)
@@ -42,7 +42,7 @@ func ParseYAML(file string, data []byte) (doc *Document, problems []Problem) {
 	case err == nil:
 		b.problem(&next, "a second document", "keep one document in the file")
 	case !errors.Is(err, io.EOF):
-		b.problems = append(b.problems, yamlProblem(file, err))
+		b.problems = append(b.problems, yamlProblem(file, data, err))
 	}
 	return &Document{file: file, yaml: true, root: root}, b.problems
 }
@@ -152,13 +152,14 @@ func yamlNumber(text string) (json.Number, error) {
 	return json.Number(formatted), nil
 }
 
-// yamlProblem takes the line out of yaml.v3's message; it gives no column.
-func yamlProblem(file string, err error) Problem {
+// yamlProblem takes the line out of yaml.v3's message; it gives no column, and at
+// the end of a file a line that is not there.
+func yamlProblem(file string, data []byte, err error) Problem {
 	at := Position{file, 1, 1}
 	text := strings.TrimPrefix(err.Error(), "yaml: ")
 	if m := regexp.MustCompile(`^(?:line (\d+): )`).FindStringSubmatch(text); m != nil {
 		at.Line, _ = strconv.Atoi(m[1])
-		at.Line = max(at.Line, 1)
+		at.Line = max(1, min(at.Line, bytes.Count(data, []byte("\n"))+1))
 		text = strings.TrimPrefix(text, m[0])
 	}
 	return at.Problem("not YAML: "+text, "look at the indentation and at quotes here and in the line before")
