@@ -45,9 +45,10 @@ func hasMarker(source, marker string) bool {
 
 // NearMiss reports a comment at the top of a code cell that was probably meant
 // as a marker and is none: found as it stands in the source, meant as it should
-// be. Prose is no near miss: only comments of one or two words are, that are
-// two letters from a marker or fewer, a common other name of one, or begin with
-// NoExecute, which no sentence does.
+// be. It is one that reads like a marker but for punctuation, blanks or place
+// (#No-Execute, #Environment:, a marker below blank lines), one word that is two
+// letters from a marker or fewer, a common other name for one, or a text that
+// begins with NoExecute, which no sentence does. All else is prose.
 func NearMiss(source string) (found, meant string, ok bool) {
 	if hasMarker(source, markNoExecute) || hasMarker(source, markEnvironment) {
 		return "", "", false

@@ -152,10 +152,15 @@ func (f filler) fill() string {
 		return f.fillRaw()
 	}
 	var out strings.Builder
-	at := l.start
+	out.WriteString(f.source[l.start:l.body])
+	at := l.body
 	for _, n := range f.names {
-		out.WriteString(f.source[at:n.start])
-		out.WriteString(l.escape(asText(f.value(n)), n.openEscape))
+		text, value := f.source[at:n.start], asText(f.value(n))
+		if value == "" { // in triple quotes ""$A" must not close up
+			text = l.escapeEnd(text)
+		}
+		out.WriteString(text)
+		out.WriteString(l.escape(value, n.openEscape))
 		at = n.end
 	}
 	out.WriteString(f.source[at:l.end])
@@ -238,6 +243,16 @@ func (l literal) escape(value string, first bool) string {
 		}
 	}
 	return out.String()
+}
+
+// escapeEnd escapes the quotes that text ends with, unless they are already.
+func (l literal) escapeEnd(text string) string {
+	kept := strings.TrimRight(text, l.quote[:1])
+	quotes := text[len(kept):]
+	if slashes := len(kept) - len(strings.TrimRight(kept, `\`)); slashes%2 == 1 && quotes != "" {
+		kept, quotes = kept+quotes[:1], quotes[1:]
+	}
+	return kept + strings.Repeat(`\`+l.quote[:1], len(quotes))
 }
 
 func escapeRune(r rune) string {

@@ -79,6 +79,13 @@ var frames = []struct {
 	{"x = '''a''''$A''b'", around("a", "b")},
 	{"x = ''r'$A'", nil},
 	{"x = '$A'''", nil},
+	{`x = """a"$A"""`, around(`a"`, "")},
+	{`x = """a""$A"b"""`, around(`a""`, `"b`)},
+	{`x = f"""{y}"$A"$A"$A{y}"""`, func(v string) string { return `why"` + v + `"` + v + `"` + v + "why" }},
+	{`x = """\\\""$A"b"""`, around(`\""`, `"b`)},
+	{`x = """\\""$A"b"""`, around(`\""`, `"b`)},
+	{`x = b"""'$A""$A"""`, func(v string) string { return "'" + v + `""` + v }},
+	{`x = r"""a""$A"b"""`, around(`a""`, `"b`)},
 	{"x = '$A''$A'", func(v string) string { return v + v }},
 	{"x = b''bR'$A'b''", nil},
 	{`x = ""rf"$A"''`, nil},
@@ -157,27 +164,28 @@ func TestSubstitute_NeverLetsAValueBecomeCode(t *testing.T) {
 	o := newOracle(t)
 	random := rand.New(rand.NewPCG(3, 4))
 	parts := []string{`"`, `'`, `"$A"`, `'$A'`, `""`, `''`, `f"`, `rb'`, `"""`, `'''`, `\`, "\n", "$A", "$A", "$B", "{", "}", "{{", "}}", "{y}", ":", "#", "r", "b", "f", "x", " ", "(", ")", "[", "]", "+", "=", "=", `\N{`, "!", "%"}
+	starts := []string{`x = "$A" + `, `x = "$A`, `x = """$A`, `x = f"$A`, `x = f"""$A`, `x = rf'$A{`, `x = r"\`, `x = b'$A`}
 	accepted := 0
 	for range 8000 {
 		var b strings.Builder
-		b.WriteString(`x = "$A" + `)
+		b.WriteString(starts[random.IntN(len(starts))])
 		for range 1 + random.IntN(9) {
 			b.WriteString(parts[random.IntN(len(parts))])
 		}
 		source := b.String()
-		value := hostile[random.IntN(len(hostile))]
+		value, other := hostile[random.IntN(len(hostile))], hostile[random.IntN(len(hostile))]
 		before := o.ask(t, "shape", source)
-		after, _, _ := Substitute(source, Values{"A": value, "B": value})
+		after, _, _ := Substitute(source, Values{"A": value, "B": other})
 		now := o.ask(t, "shape", after)
 		if before.Error != "" && now.Error == "" {
-			t.Fatalf("%q with %q became valid: %q", source, value, after)
+			t.Fatalf("%q with %q, %q became valid: %q", source, value, other, after)
 		}
 		if before.Error != "" {
 			continue
 		}
 		accepted++
 		if diff := cmp.Diff(codeKinds(before.Kinds), codeKinds(now.Kinds)); diff != "" || now.Error != "" {
-			t.Fatalf("%q with %q became %q: %s\n%s", source, value, after, now.Error, diff)
+			t.Fatalf("%q with %q, %q became %q: %s\n%s", source, value, other, after, now.Error, diff)
 		}
 	}
 	if accepted < 200 {
