@@ -33,11 +33,11 @@ type draft struct {
 // draft builds a change on a tip, zero for a branch that does not exist. Where the
 // tip holds the change already, the draft's commit is the tip.
 func (l *Ledger) draft(c Change, tip plumbing.Hash) (*draft, error) {
-	d := &draft{read: l.mirror.read, keep: c.Keep, commit: tip}
+	d := &draft{read: l.mirror.objects().read, keep: c.Keep, commit: tip}
 	var parents []plumbing.Hash
 	var old plumbing.Hash
 	if !tip.IsZero() {
-		parent, err := l.mirror.commit(tip)
+		parent, err := l.mirror.objects().commit(tip)
 		if err != nil {
 			return nil, fmt.Errorf("%w: commit %s: %w", errDamaged, tip, err)
 		}

@@ -138,7 +138,7 @@ func (l *Ledger) Commit(ctx context.Context, c Change) (Commit, error) {
 			return commit, nil
 		case errors.Is(err, errDamaged) && damaged == 0:
 			damaged++
-			if err := l.mirror.reset(); err != nil {
+			if err := l.mirror.startOver(); err != nil {
 				return fail(err)
 			}
 			continue
@@ -234,7 +234,7 @@ var errMoved = errors.New("the branch moved meanwhile")
 
 // ensure makes the commit that a push session saw local.
 func (l *Ledger) ensure(ctx context.Context, branch string, tip plumbing.Hash) error {
-	if tip.IsZero() || l.mirror.has(tip) {
+	if tip.IsZero() || l.mirror.objects().has(tip) {
 		return nil
 	}
 	_, fetched, err := l.mirror.fetch(ctx, branch)
@@ -245,7 +245,7 @@ func (l *Ledger) ensure(ctx context.Context, branch string, tip plumbing.Hash) e
 }
 
 func (l *Ledger) summary(hash plumbing.Hash) (Commit, error) {
-	c, err := l.mirror.commit(hash)
+	c, err := l.mirror.objects().commit(hash)
 	if err != nil {
 		return Commit{Hash: hash.String()}, nil // it is on the remote; the rest is decoration
 	}
@@ -291,7 +291,7 @@ func (l *Ledger) Tree(ctx context.Context, branch string) (fs.FS, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read %w", err)
 	}
-	return l.mirror.tree(tip, "", 0)
+	return commitTree(l.mirror.objects(), tip, "", 0)
 }
 
 // Read returns one file of a branch as the remote has it now; fs.ErrNotExist where

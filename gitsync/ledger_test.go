@@ -371,7 +371,7 @@ func TestLedger_LocalCopiesAreDisposable(t *testing.T) {
 	commit(t, openLedger(t, LedgerOptions{URL: bare}), put1("a/y", "2"))
 	commit(t, l, put1("a/z", "3"))
 	damage := func(what func(string) error) {
-		packs, _ := filepath.Glob(filepath.Join(dir, "*", "objects", "pack", "*"))
+		packs, _ := filepath.Glob(filepath.Join(dir, "*", "*", "objects", "pack", "*"))
 		if len(packs) == 0 {
 			t.Fatal("nothing was fetched")
 		}
@@ -398,14 +398,14 @@ func TestLedger_LocalCopiesAreDisposable(t *testing.T) {
 func TestLedger_FetchesBackWhatItPushed(t *testing.T) {
 	bare := newBare(t)
 	l := openLedger(t, LedgerOptions{URL: bare})
-	l.mirror.limit = 10_000
+	l.mirror.maxPushed = 10_000
 	big := strings.Repeat("x", 6_000)
 	commit(t, l, Change{Branch: "runs/status", Files: map[string][]byte{"README.md": []byte("board")}, Subject: "Board"})
 	for n := range 3 {
 		commit(t, l, put1(fmt.Sprintf("big%d", n), big+fmt.Sprint(n)))
 	}
-	if l.mirror.bytes > l.mirror.limit {
-		t.Errorf("%d bytes stay in memory", l.mirror.bytes)
+	if bytes := l.mirror.objects().bytes; bytes > l.mirror.maxPushed {
+		t.Errorf("%d bytes stay in memory", bytes)
 	}
 	for branch, name := range map[string]string{"runs/status": "README.md", month: "big0"} {
 		if _, err := l.Read(t.Context(), branch, name); err != nil {

@@ -8,50 +8,43 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
+	"strconv"
 	"sync"
 
-	"github.com/go-git/go-billy/v5/osfs"
 	"github.com/go-git/go-git/v5/plumbing"
-	"github.com/go-git/go-git/v5/plumbing/cache"
-	"github.com/go-git/go-git/v5/plumbing/format/packfile"
-	"github.com/go-git/go-git/v5/plumbing/object"
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp/capability"
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp/sideband"
 	"github.com/go-git/go-git/v5/plumbing/transport"
-	"github.com/go-git/go-git/v5/storage/filesystem"
 )
 
-// cacheSize bounds the inflated objects that one mirror keeps in memory.
-const cacheSize = 8 * cache.MiByte
+// The bounds of a mirror.
+const (
+	maxPushed = 16 << 20 // bytes of pushed objects in memory
+	maxPacks  = 100      // in one generation
+)
 
-// maxPushed bounds the bytes of pushed objects that a mirror keeps in memory.
-const maxPushed = 16 << 20
-
-// mirror is a bare repository on the local disk that holds some commits of a
-// remote, each without its ancestors. It is written by this process alone.
+// mirror is the local copy of a remote. It is written by this process alone.
 //
-// On the disk is only what came from the remote as packs, flushed before a branch
-// points to it. What this process pushed stays in memory: go-git's loose objects
-// do not survive a power cut, and the remote gives it all back at the next start.
+// Each fetch adds a pack, and go-git cannot join them. So a mirror lives in
+// generations, folders 1, 2, 3, ...: when one is crowded, the next fetch starts
+// another. The one before stays for the trees that are being read.
 type mirror struct {
-	remote *remote
-	dir    string
-	log    *slog.Logger
-	limit  int64 // of bytes
+	remote    *remote
+	dir       string
+	log       *slog.Logger
+	maxPushed int64
+	maxPacks  int
 
-	turn chan struct{} // one token: who holds it may fetch or extend
+	turn chan struct{} // one token: who holds it may fetch or push
 
-	mu     sync.Mutex // guards store, which is not safe for concurrent use, and what follows
-	store  *filesystem.Storage
-	pushed map[plumbing.Hash]plumbing.EncodedObject
-	bytes  int64           // in pushed
-	ahead  map[string]bool // branches with a tip in pushed
+	mu         sync.Mutex // guards what follows
+	generation int
+	newest     *objects
+	previous   *objects // nil where there is none
 }
 
 // openMirror opens the mirror of a remote under dir, making it where there is
@@ -62,69 +55,96 @@ func openMirror(dir, use string, r *remote, log *slog.Logger) (*mirror, error) {
 	}
 	sum := sha256.Sum256([]byte(r.name))
 	m := &mirror{
-		remote: r,
-		dir:    filepath.Join(dir, use+"-"+hex.EncodeToString(sum[:8])+".git"),
-		log:    log,
-		limit:  maxPushed,
-		turn:   make(chan struct{}, 1),
+		remote:    r,
+		dir:       filepath.Join(dir, use+"-"+hex.EncodeToString(sum[:8])),
+		log:       log,
+		maxPushed: maxPushed,
+		maxPacks:  maxPacks,
+		turn:      make(chan struct{}, 1),
 	}
-	err := m.open()
-	if err == nil && !m.sound() {
-		err = m.reset()
-	}
-	if err != nil {
+	if err := m.open(); err != nil {
 		return nil, fmt.Errorf("mirror of %s: %w", r.name, err)
 	}
 	return m, nil
 }
 
-// sound reports whether the packs have readable indexes, and each branch a commit
-// and a root.
-func (m *mirror) sound() bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	refs, err := m.store.IterReferences()
-	if err != nil {
-		return false
-	}
-	defer refs.Close()
-	if err := m.store.HasEncodedObject(plumbing.ZeroHash); !errors.Is(err, plumbing.ErrObjectNotFound) {
-		return false
-	}
-	return nil == refs.ForEach(func(ref *plumbing.Reference) error {
-		if ref.Type() != plumbing.HashReference {
-			return nil
-		}
-		c, err := object.GetCommit(m.store, ref.Hash())
-		if err != nil {
-			return err
-		}
-		_, err = m.store.EncodedObject(plumbing.TreeObject, c.TreeHash)
-		return err
-	})
-}
-
+// open takes the newest generation that can be read and drops the rest.
 func (m *mirror) open() error {
-	m.store = m.newStore()
-	m.forgetPushed()
-	m.dropPartialPacks()
-	return m.store.Init()
-}
-
-func (m *mirror) newStore() *filesystem.Storage {
-	return filesystem.NewStorage(osfs.New(m.dir), cache.NewObjectLRU(cacheSize))
-}
-
-// reset removes everything local. Trees opened before lose their files, so this
-// is for a mirror that turned out to be damaged.
-func (m *mirror) reset() error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.log.Warn("local mirror is damaged, starting over", "remote", m.remote.name, "dir", m.dir)
-	if err := os.RemoveAll(m.dir); err != nil {
+	if err := os.MkdirAll(m.dir, 0o755); err != nil {
 		return err
 	}
-	return m.open()
+	generations, err := m.generations()
+	if err != nil {
+		return err
+	}
+	for _, n := range slices.Backward(generations) {
+		o, err := openObjects(m.folder(n))
+		if err == nil && o.sound() {
+			m.generation, m.newest = n, o
+			return m.drop(func(other int) bool { return other != n })
+		}
+		m.log.Warn("local mirror is incomplete, it is fetched anew", "remote", m.remote.name, "dir", m.folder(n), "error", err)
+	}
+	return m.startOver()
+}
+
+// startOver drops everything local. Trees opened before lose their files, so this
+// is for a mirror that turned out to be damaged.
+func (m *mirror) startOver() error {
+	if err := m.drop(func(int) bool { return true }); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	o, err := openObjects(m.folder(m.generation + 1))
+	if err != nil {
+		return err
+	}
+	m.generation++
+	m.newest, m.previous = o, nil
+	return nil
+}
+
+// generations returns the numbers of the folders that are there, ascending.
+func (m *mirror) generations() ([]int, error) {
+	folders, err := os.ReadDir(m.dir)
+	var found []int
+	for _, f := range folders {
+		if n, err := strconv.Atoi(f.Name()); err == nil {
+			found = append(found, n)
+		}
+	}
+	slices.Sort(found)
+	return found, err
+}
+
+func (m *mirror) drop(unwanted func(generation int) bool) error {
+	generations, err := m.generations()
+	for _, n := range generations {
+		if unwanted(n) {
+			err = errors.Join(err, os.RemoveAll(m.folder(n)))
+		}
+	}
+	return err
+}
+
+func (m *mirror) folder(generation int) string { return filepath.Join(m.dir, strconv.Itoa(generation)) }
+
+// objects returns the newest generation.
+func (m *mirror) objects() *objects {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.newest
+}
+
+// holding returns the generation that has a commit, or the newest.
+func (m *mirror) holding(commit plumbing.Hash) *objects {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.previous != nil && !m.newest.has(commit) && m.previous.has(commit) {
+		return m.previous
+	}
+	return m.newest
 }
 
 // take waits for the turn to write; the caller gives it back.
@@ -140,7 +160,7 @@ func (m *mirror) take(ctx context.Context) (giveBack func(), err error) {
 // fetch makes the tip of a branch local and returns the branch's name and tip.
 // Where the tip is known already it costs one question. The caller has the turn.
 func (m *mirror) fetch(ctx context.Context, branch string) (name string, tip plumbing.Hash, err error) {
-	return m.fetchUnless(ctx, branch, m.has)
+	return m.fetchUnless(ctx, branch, m.objects().has)
 }
 
 func (m *mirror) fetchUnless(ctx context.Context, branch string, has func(plumbing.Hash) bool) (name string, tip plumbing.Hash, err error) {
@@ -149,14 +169,10 @@ func (m *mirror) fetchUnless(ctx context.Context, branch string, has func(plumbi
 		if err != nil || has(tip) {
 			return err
 		}
-		have := m.tip(name)
-		if !m.stored(have) {
-			have = plumbing.ZeroHash
+		if m.objects().crowded(m.maxPacks) {
+			return m.renew(ctx, s, advertised, name, tip)
 		}
-		if err := m.download(ctx, s, advertised, tip, have); err != nil {
-			return err
-		}
-		return m.setTip(name, tip)
+		return download(ctx, s, advertised, name, tip, m.objects())
 	})
 	if err != nil {
 		return name, plumbing.ZeroHash, err
@@ -164,11 +180,33 @@ func (m *mirror) fetchUnless(ctx context.Context, branch string, has func(plumbi
 	return name, tip, nil
 }
 
-// download takes a commit with its tree and without its ancestors, and of that
-// only what the commit have lacks.
-func (m *mirror) download(ctx context.Context, s transport.UploadPackSession, advertised refs, want, have plumbing.Hash) error {
+// renew fetches a branch into a new generation. Other branches follow when they
+// are asked for.
+func (m *mirror) renew(ctx context.Context, s transport.UploadPackSession, advertised refs, branch string, tip plumbing.Hash) error {
+	last := m.generation // changed by nobody else: the caller has the turn
+	o, err := openObjects(m.folder(last + 1))
+	if err != nil {
+		return err
+	}
+	if err := download(ctx, s, advertised, branch, tip, o); err != nil {
+		return errors.Join(err, os.RemoveAll(o.dir))
+	}
+	if head := m.objects().head(); head != "" {
+		if err := o.setHead(head); err != nil {
+			return err
+		}
+	}
+	m.mu.Lock()
+	m.generation, m.newest, m.previous = last+1, o, m.newest
+	m.mu.Unlock()
+	return m.drop(func(n int) bool { return n < last })
+}
+
+// download takes a branch's tip with its tree and without its ancestors, and of
+// that only what the tip taken before lacks.
+func download(ctx context.Context, s transport.UploadPackSession, advertised refs, branch string, tip plumbing.Hash, o *objects) error {
 	request := packp.NewUploadPackRequestFromCapabilities(advertised.capabilities)
-	request.Wants = []plumbing.Hash{want}
+	request.Wants = []plumbing.Hash{tip}
 	for _, c := range []capability.Capability{capability.Shallow, capability.NoProgress} {
 		if advertised.capabilities.Supports(c) {
 			request.Capabilities.Set(c)
@@ -176,7 +214,7 @@ func (m *mirror) download(ctx context.Context, s transport.UploadPackSession, ad
 	}
 	if request.Capabilities.Supports(capability.Shallow) {
 		request.Depth = packp.DepthCommits(1)
-		if !have.IsZero() {
+		if have := o.tip(branch); o.stored(have) {
 			// Called shallow whether it is or not: a server that believed we had its
 			// ancestors would leave out files that come back from them.
 			request.Haves = []plumbing.Hash{have}
@@ -188,62 +226,10 @@ func (m *mirror) download(ctx context.Context, s transport.UploadPackSession, ad
 		return err
 	}
 	defer response.Close()
-	return m.addPack(demultiplexed(request.Capabilities, response))
-}
-
-// addPack writes a pack beside the others through a storage of its own, so that
-// readers wait for the network at no time.
-func (m *mirror) addPack(pack io.Reader) error {
-	defer m.dropPartialPacks()
-	if err := packfile.UpdateObjectStorage(m.newStore(), pack); err != nil {
-		return fmt.Errorf("pack: %w", err)
-	}
-	if err := syncFiles(m.packs()); err != nil {
+	if err := o.addPack(demultiplexed(request.Capabilities, response)); err != nil {
 		return err
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.store.Reindex()
-	return nil
-}
-
-func (m *mirror) packs() string { return filepath.Join(m.dir, "objects", "pack") }
-
-// dropPartialPacks removes what interrupted downloads leave behind.
-func (m *mirror) dropPartialPacks() {
-	partial, _ := filepath.Glob(filepath.Join(m.packs(), "tmp_*")) // the pattern is well-formed
-	for _, name := range partial {
-		if err := os.Remove(name); err != nil {
-			m.log.Warn("partial pack stays", "error", err)
-		}
-	}
-}
-
-// syncFiles flushes a folder's files to the disk: go-git does not, and a branch
-// must not point to what a power cut took back.
-func syncFiles(dir string) error {
-	names, err := os.ReadDir(dir)
-	if err != nil {
-		return err
-	}
-	for _, path := range append([]string{dir}, paths(dir, names)...) {
-		f, err := os.Open(path)
-		if err != nil {
-			return err
-		}
-		if err := errors.Join(f.Sync(), f.Close()); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func paths(dir string, names []os.DirEntry) []string {
-	all := make([]string, len(names))
-	for i, name := range names {
-		all[i] = filepath.Join(dir, name.Name())
-	}
-	return all
+	return o.setTip(branch, tip)
 }
 
 func demultiplexed(caps *capability.List, r io.Reader) io.Reader {
@@ -256,126 +242,21 @@ func demultiplexed(caps *capability.List, r io.Reader) io.Reader {
 	return r
 }
 
-// keepPushed keeps what was pushed to a branch, and when that has become much, fetches
-// it back onto the disk. The caller has the turn.
-func (m *mirror) keepPushed(ctx context.Context, branch string, objects []plumbing.EncodedObject) error {
-	m.mu.Lock()
-	for _, o := range objects {
-		m.pushed[o.Hash()] = o
-		m.bytes += o.Size()
-	}
-	m.ahead[branch] = true
-	branches := slices.Sorted(maps.Keys(m.ahead))
-	full := m.bytes > m.limit
-	m.mu.Unlock()
-	if !full {
+// keepPushed keeps what was pushed to a branch, and when that has become much,
+// fetches it back onto the disk. The caller has the turn.
+func (m *mirror) keepPushed(ctx context.Context, branch string, added []plumbing.EncodedObject) error {
+	o := m.objects()
+	bytes, branches := o.push(branch, added)
+	if bytes <= m.maxPushed {
 		return nil
 	}
 	for _, branch := range branches {
-		if _, _, err := m.fetchUnless(ctx, branch, m.stored); err != nil {
+		if _, _, err := m.fetchUnless(ctx, branch, m.objects().stored); err != nil {
 			return err
 		}
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.forgetPushed()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.forgetPushed()
 	return nil
-}
-
-func (m *mirror) forgetPushed() {
-	m.pushed, m.bytes, m.ahead = map[plumbing.Hash]plumbing.EncodedObject{}, 0, map[string]bool{}
-}
-
-// has reports whether a commit, and with it its tree, is here.
-func (m *mirror) has(commit plumbing.Hash) bool {
-	_, err := m.commit(commit)
-	return err == nil
-}
-
-// stored reports whether a commit is here on the disk.
-func (m *mirror) stored(commit plumbing.Hash) bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.store.HasEncodedObject(commit) == nil
-}
-
-// commit reads a commit.
-func (m *mirror) commit(hash plumbing.Hash) (*object.Commit, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	o, err := m.object(plumbing.CommitObject, hash)
-	if err != nil {
-		return nil, err
-	}
-	c := &object.Commit{}
-	return c, c.Decode(o)
-}
-
-// read returns the whole content of an object.
-func (m *mirror) read(kind plumbing.ObjectType, hash plumbing.Hash) ([]byte, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	o, err := m.object(kind, hash)
-	if err != nil {
-		return nil, err
-	}
-	r, err := o.Reader()
-	if err != nil {
-		return nil, err
-	}
-	data, err := io.ReadAll(r)
-	return data, errors.Join(err, r.Close())
-}
-
-// object is for callers that hold mu, which they keep while they read from it.
-func (m *mirror) object(kind plumbing.ObjectType, hash plumbing.Hash) (plumbing.EncodedObject, error) {
-	if o, ok := m.pushed[hash]; ok {
-		return o, nil
-	}
-	return m.store.EncodedObject(kind, hash)
-}
-
-// size returns the size of an object without inflating it.
-func (m *mirror) size(hash plumbing.Hash) (int64, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if o, ok := m.pushed[hash]; ok {
-		return o.Size(), nil
-	}
-	return m.store.EncodedObjectSize(hash)
-}
-
-// tip returns the last commit of a branch that was taken, zero where there is none.
-func (m *mirror) tip(branch string) plumbing.Hash {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	ref, err := m.store.Reference(plumbing.NewBranchReferenceName(branch))
-	if err != nil {
-		return plumbing.ZeroHash // as well as for a file that a power cut emptied
-	}
-	return ref.Hash()
-}
-
-func (m *mirror) setTip(branch string, tip plumbing.Hash) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	ref := plumbing.NewHashReference(plumbing.NewBranchReferenceName(branch), tip)
-	return m.store.SetReference(ref)
-}
-
-// head returns the branch that the remote's HEAD named when it was last asked.
-func (m *mirror) head() string {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	ref, err := m.store.Reference(plumbing.HEAD)
-	if err != nil {
-		return ""
-	}
-	return strings.TrimPrefix(ref.Target().String(), "refs/heads/")
-}
-
-func (m *mirror) setHead(branch string) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.store.SetReference(plumbing.NewSymbolicReference(plumbing.HEAD, plumbing.NewBranchReferenceName(branch)))
 }

@@ -60,20 +60,16 @@ func Open(o Options) (*Repository, error) {
 	return repo, repo.recall()
 }
 
-// recall finds the last good commit of an earlier process. A mirror that names
-// one and cannot read it starts over.
+// recall finds the last good commit of an earlier process.
 func (r *Repository) recall() error {
-	branch := r.o.Branch
-	if branch == "" {
-		branch = r.mirror.head()
-	}
-	tip := r.mirror.tip(branch)
+	branch := cmp.Or(r.o.Branch, r.mirror.objects().head())
+	tip := r.mirror.objects().tip(branch)
 	if tip.IsZero() {
 		return nil
 	}
 	last, err := r.check(tip)
 	if err != nil {
-		return r.mirror.reset()
+		return r.mirror.startOver()
 	}
 	r.last = last
 	return nil
@@ -104,7 +100,7 @@ func (r *Repository) Fetch(ctx context.Context) (Commit, bool, error) {
 	if err != nil {
 		return Commit{}, false, fmt.Errorf("fetch %s: commit %s: %w", branch, tip, err)
 	}
-	if err := r.mirror.setHead(branch); err != nil {
+	if err := r.mirror.objects().setHead(branch); err != nil {
 		return Commit{}, false, fmt.Errorf("fetch %s: %w", branch, err)
 	}
 	r.mu.Lock()
@@ -116,11 +112,11 @@ func (r *Repository) Fetch(ctx context.Context) (Commit, bool, error) {
 
 // check reads a commit and its root, so that Head is never one that cannot be read.
 func (r *Repository) check(hash plumbing.Hash) (Commit, error) {
-	c, err := r.mirror.commit(hash)
+	c, err := r.mirror.objects().commit(hash)
 	if err != nil {
 		return Commit{}, err
 	}
-	if _, err := r.mirror.read(plumbing.TreeObject, c.TreeHash); err != nil {
+	if _, err := r.mirror.objects().read(plumbing.TreeObject, c.TreeHash); err != nil {
 		return Commit{}, fmt.Errorf("root tree: %w", err)
 	}
 	return summary(c), nil
@@ -134,15 +130,16 @@ func (r *Repository) check(hash plumbing.Hash) (Commit, error) {
 // are listed with fs.ModeSymlink or fs.ModeIrregular; to open one, or a file of
 // more than MaxFile bytes, is an *fs.PathError that says why.
 func (r *Repository) Tree(c Commit) (fs.FS, error) {
-	return r.mirror.tree(plumbing.NewHash(c.Hash), r.o.Path, r.o.MaxFile)
+	hash := plumbing.NewHash(c.Hash)
+	return commitTree(r.mirror.holding(hash), hash, r.o.Path, r.o.MaxFile)
 }
 
-func (m *mirror) tree(commit plumbing.Hash, folder string, maxFile int64) (fs.FS, error) {
-	c, err := m.commit(commit)
+func commitTree(o *objects, commit plumbing.Hash, folder string, maxFile int64) (fs.FS, error) {
+	c, err := o.commit(commit)
 	if err != nil {
 		return nil, fmt.Errorf("commit %s: %w", commit, err)
 	}
-	t := newTree(m, c.TreeHash, c.Committer.When, maxFile)
+	t := newTree(o, c.TreeHash, c.Committer.When, maxFile)
 	if folder == "" || folder == "." {
 		return t, nil
 	}
@@ -153,7 +150,7 @@ func (m *mirror) tree(commit plumbing.Hash, folder string, maxFile int64) (fs.FS
 	if err != nil {
 		return nil, fmt.Errorf("commit %s: %w", commit, err)
 	}
-	return newTree(m, n.hash, c.Committer.When, maxFile), nil
+	return newTree(o, n.hash, c.Committer.When, maxFile), nil
 }
 
 func summary(c *object.Commit) Commit {

@@ -3,6 +3,7 @@ package gitsync
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"net/http"
 	"net/url"
@@ -220,7 +221,7 @@ func TestRepository_StartsOverWhenTheMirrorIsDamaged(t *testing.T) {
 	push(t, bare, "main", "First", map[string]string{"a": "1"})
 	r := openRepository(t, Options{URL: bare, Dir: dir})
 	fetch(t, r)
-	if err := os.RemoveAll(r.mirror.packs()); err != nil {
+	if err := os.RemoveAll(r.mirror.objects().packs()); err != nil {
 		t.Fatal(err)
 	}
 	r = openRepository(t, Options{URL: bare, Dir: dir})
@@ -230,6 +231,38 @@ func TestRepository_StartsOverWhenTheMirrorIsDamaged(t *testing.T) {
 	commit, _ := fetch(t, r)
 	if got := readFile(t, r, commit, "a"); got != "1" {
 		t.Errorf("a = %q", got)
+	}
+}
+
+func TestRepository_StartsANewGenerationWhenPacksAreMany(t *testing.T) {
+	bare, dir := newBare(t), t.TempDir()
+	r := openRepository(t, Options{URL: bare, Dir: dir})
+	r.mirror.maxPacks = 3
+	var commits []Commit
+	var trees []fs.FS
+	for n := range 6 {
+		push(t, bare, "main", fmt.Sprint("Commit ", n), map[string]string{"a": fmt.Sprint(n), "b": "kept"})
+		commit, _ := fetch(t, r)
+		commits = append(commits, commit)
+		trees = append(trees, must(r.Tree(commit)))
+	}
+	for n, tree := range trees {
+		if data, err := fs.ReadFile(tree, "a"); err != nil || string(data) != fmt.Sprint(n) {
+			t.Errorf("a of commit %d, opened then = %q, %v", n, data, err)
+		}
+		if got := readFile(t, r, commits[n], "b"); got != "kept" {
+			t.Errorf("b of commit %d, opened now = %q", n, got)
+		}
+	}
+	if got, err := r.mirror.generations(); err != nil || !cmp.Equal(got, []int{1, 2}) {
+		t.Errorf("generations %v, %v", got, err)
+	}
+	r = openRepository(t, Options{URL: bare, Dir: dir})
+	if got, ok := r.Head(); !ok || !cmp.Equal(got, commits[5]) || readFile(t, r, got, "a") != "5" {
+		t.Errorf("Head() after a restart = %v, %v", got, ok)
+	}
+	if got, err := r.mirror.generations(); err != nil || !cmp.Equal(got, []int{2}) {
+		t.Errorf("generations after a restart %v, %v", got, err)
 	}
 }
 

@@ -30,7 +30,7 @@ const maxDepth = 64
 // tree is the file system of one commit. Folders are read once, when they are
 // first asked for.
 type tree struct {
-	mirror  *mirror
+	objects *objects
 	root    plumbing.Hash
 	time    time.Time // of the commit: files have no other
 	maxFile int64
@@ -39,9 +39,9 @@ type tree struct {
 	folders map[plumbing.Hash]folder
 }
 
-func newTree(m *mirror, root plumbing.Hash, at time.Time, maxFile int64) *tree {
+func newTree(o *objects, root plumbing.Hash, at time.Time, maxFile int64) *tree {
 	return &tree{
-		mirror:  m,
+		objects: o,
 		root:    root,
 		time:    at,
 		maxFile: cmp.Or(maxFile, DefaultMaxFile),
@@ -157,7 +157,7 @@ func (t *tree) load(hash plumbing.Hash) (folder, error) {
 	if f, ok := t.folders[hash]; ok {
 		return f, nil
 	}
-	data, err := t.mirror.read(plumbing.TreeObject, hash)
+	data, err := t.objects.read(plumbing.TreeObject, hash)
 	if err != nil {
 		return nil, err
 	}
@@ -205,14 +205,14 @@ func (t *tree) content(op, name string, n node) ([]byte, error) {
 	case n.mode.IsDir():
 		return fail(errors.New("is a folder"))
 	}
-	size, err := t.mirror.size(n.hash)
+	size, err := t.objects.size(n.hash)
 	if err != nil {
 		return fail(err)
 	}
 	if size > t.maxFile {
 		return fail(fmt.Errorf("%w: it has %d bytes, and %d are allowed", ErrTooLarge, size, t.maxFile))
 	}
-	data, err := t.mirror.read(plumbing.BlobObject, n.hash)
+	data, err := t.objects.read(plumbing.BlobObject, n.hash)
 	if err != nil {
 		return fail(err)
 	}
@@ -302,7 +302,7 @@ func describe(t *tree, n node, name string) (fs.FileInfo, error) {
 	if !n.mode.IsRegular() {
 		return sized{info: info{t, n}}, nil
 	}
-	size, err := t.mirror.size(n.hash)
+	size, err := t.objects.size(n.hash)
 	if err != nil {
 		return nil, &fs.PathError{Op: "stat", Path: name, Err: err}
 	}
