@@ -1,0 +1,203 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
+
+	"nbpress/gitsync"
+	"nbpress/runner"
+	"nbpress/runner/local"
+	"nbpress/runner/store"
+	"nbpress/schedule"
+)
+
+func agentCommand(std streams) *cobra.Command {
+	var path string
+	var once bool
+	cmd := &cobra.Command{
+		Use:   "agent",
+		Short: "Run reports on their schedules, for ever",
+		Long: `Follow the repository, run every report when it is due, publish its pages to the
+store and commit a manifest of each run to the ledger.
+
+SIGTERM or Ctrl-C: nothing new starts, running runs get a grace period, what is left
+runs again at the next start. The agent may be killed at any instant: nothing is lost
+and nothing runs twice to its end.`,
+		Example: `  nbpress agent --config nbpress.yaml
+  nbpress agent --config nbpress.yaml --once     # what is due now, and no more`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := readConfig(path)
+			if err != nil {
+				return err
+			}
+			a, err := newAgent(cmd.Context(), c, std)
+			if err != nil {
+				return err
+			}
+			defer a.lock.Close()
+			if once {
+				return a.once(cmd.Context())
+			}
+			return a.run(cmd.Context())
+		},
+	}
+	cmd.Flags().StringVar(&path, "config", "nbpress.yaml", "the configuration")
+	cmd.Flags().BoolVar(&once, "once", false, "run what is due now, and end when all of it has landed in the ledger")
+	return cmd
+}
+
+// agent joins the packages. Each of its methods is one arrow of the flow; the state
+// between them is the table of reports.
+type agent struct {
+	c        config
+	log      *slog.Logger
+	lock     *os.File
+	repo     *gitsync.Repository
+	ledger   *gitsync.Ledger
+	store    runner.Store
+	zones    schedule.Parser
+	planner  *schedule.Planner
+	runner   *runner.Runner
+	recorded bell // the outbox holds something
+	changed  bell // the board would look different
+
+	mu      sync.Mutex // guards what follows
+	reports map[string]*newsItem
+	resumed bool
+}
+
+// newAgent wires everything up; nothing runs yet.
+func newAgent(ctx context.Context, c config, std streams) (_ *agent, err error) {
+	a := &agent{c: c, log: c.logger(std.err), recorded: newBell(), changed: newBell(), reports: map[string]*newsItem{}}
+	if a.lock, err = lockState(c.State); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			a.lock.Close()
+		}
+	}()
+	if a.store, err = store.OpenDir(c.Store.Dir); err != nil {
+		return nil, err
+	}
+	if a.repo, a.ledger, err = openGit(c, a.log); err != nil {
+		return nil, err
+	}
+	exec, err := local.New(ctx, local.Options{Python: c.Executor.Local.Python, Dir: c.Executor.Local.Dir, Init: selfInit(), Log: a.log})
+	if err != nil {
+		return nil, err
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		return nil, err
+	}
+	a.runner = runner.New(exec, a.store, runner.Options{
+		Slots: c.Executor.Slots, PerReport: c.Executor.PerReport, Holder: host + ":" + c.State,
+		Grace: time.Duration(c.Grace), Log: a.log, Recorded: a.recorded.ring, Finished: a.finished,
+	})
+	a.planner = schedule.NewPlanner(a.fire, schedule.Options{Log: a.log})
+	return a, nil
+}
+
+func openGit(c config, log *slog.Logger) (*gitsync.Repository, *gitsync.Ledger, error) {
+	auth, err := c.Repository.Credential.auth()
+	if err != nil {
+		return nil, nil, err
+	}
+	repo, err := gitsync.Open(gitsync.Options{
+		URL: c.Repository.URL, Branch: c.Repository.Branch, Path: c.Repository.Path,
+		Dir: filepath.Join(c.State, "reports.git"), Auth: auth, Log: log,
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	if auth, err = c.Ledger.Credential.auth(); err != nil {
+		return nil, nil, err
+	}
+	ledger, err := gitsync.OpenLedger(gitsync.LedgerOptions{
+		URL: c.Ledger.URL, Dir: filepath.Join(c.State, "ledger.git"), Auth: auth, Log: log,
+		Author: gitsync.Author{Name: c.Ledger.Author.Name, Email: c.Ledger.Author.Email},
+	})
+	return repo, ledger, err
+}
+
+// lockState makes sure that one agent uses a state folder at a time.
+func lockState(dir string) (*os.File, error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, fmt.Errorf("state folder: %w", err)
+	}
+	file, err := os.OpenFile(filepath.Join(dir, "agent.lock"), os.O_RDWR|os.O_CREATE, 0o644)
+	if err != nil {
+		return nil, fmt.Errorf("state folder: %w", err)
+	}
+	if err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		return nil, errors.Join(fmt.Errorf("another agent runs with the state folder %s; stop it, or give this one its own `state`", dir), file.Close())
+	}
+	return file, nil
+}
+
+// run is the flow, for ever:
+//
+//	gitsync ─ commit ─► report ─► schedule ─ slot ─► runner ─ manifest ─► store ─► ledger
+func (a *agent) run(ctx context.Context) error {
+	a.log.Info("agent started", "repository", a.c.Repository.URL, "store", a.c.Store.Dir)
+	a.landNow(ctx) // what an earlier life left; with Git away it lands later
+	g, working := errgroup.WithContext(ctx)
+	g.Go(func() error { return a.follow(working) })      // commits, as reports, to the planner
+	g.Go(func() error { return a.planner.Run(working) }) // slots, as they fall due, to fire
+	g.Go(func() error { return a.runner.Run(working) })  // runs, to the store and its outbox
+	g.Go(func() error { return a.land(working) })        // the outbox, to the ledger
+	g.Go(func() error { return a.keepBoard(working) })   // the status board
+	err := g.Wait()
+	a.landNow(context.WithoutCancel(ctx)) // what the last runs recorded
+	a.log.Info("agent stopped")
+	if ctx.Err() != nil { // asked to
+		return nil
+	}
+	return err
+}
+
+// once is the flow for what is due now.
+func (a *agent) once(ctx context.Context) error {
+	a.landNow(ctx)
+	if err := a.sync(ctx); err != nil {
+		return err
+	}
+	if err := a.planner.FireDue(ctx); err != nil {
+		return err
+	}
+	working, stop := context.WithCancel(ctx)
+	running := make(chan error, 1)
+	go func() { running <- a.runner.Run(working) }()
+	select {
+	case <-a.runner.Idle():
+	case <-ctx.Done():
+	}
+	stop()
+	<-running
+	err := a.landOutbox(context.WithoutCancel(ctx))
+	return errors.Join(err, a.postBoard(context.WithoutCancel(ctx)), ctx.Err())
+}
+
+// bell asks that something be done; rung several times it asks once.
+type bell chan struct{}
+
+func newBell() bell { return make(bell, 1) }
+
+func (b bell) ring() {
+	select {
+	case b <- struct{}{}:
+	default:
+	}
+}

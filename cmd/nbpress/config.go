@@ -1,0 +1,180 @@
+package main
+
+import (
+	"cmp"
+	_ "embed"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"nbpress/gitsync"
+	"nbpress/internal/strict"
+)
+
+//go:embed agent.schema.json
+var agentSchema []byte
+
+// config is nbpress.yaml: read once, checked once; after that it cannot be wrong.
+type config struct {
+	Repository struct {
+		URL        string          `json:"url"`
+		Branch     string          `json:"branch"`
+		Path       string          `json:"path"`
+		Poll       strict.Duration `json:"poll"`
+		Credential credential      `json:"credential"`
+	} `json:"repository"`
+	Ledger struct {
+		URL        string     `json:"url"`
+		Credential credential `json:"credential"`
+		Author     struct {
+			Name  string `json:"name"`
+			Email string `json:"email"`
+		} `json:"author"`
+		Traceback string `json:"traceback"`
+	} `json:"ledger"`
+	Store struct {
+		Dir string `json:"dir"`
+	} `json:"store"`
+	Executor struct {
+		Slots     int `json:"slots"`
+		PerReport int `json:"per_report"`
+		Local     struct {
+			Python string `json:"python"`
+			Dir    string `json:"dir"`
+		} `json:"local"`
+	} `json:"executor"`
+	State string          `json:"state"`
+	Grace strict.Duration `json:"grace"`
+	Log   struct {
+		Format string `json:"format"`
+		Level  string `json:"level"`
+	} `json:"log"`
+}
+
+// credential says where the parts of a gitsync.Auth are.
+type credential struct {
+	User         string `json:"user"`
+	PasswordFile string `json:"password_file"`
+	PasswordEnv  string `json:"password_env"`
+	KeyFile      string `json:"key_file"`
+	KnownHosts   string `json:"known_hosts"`
+}
+
+// readConfig reads nbpress.yaml. All of its mistakes are in one error.
+func readConfig(path string) (config, error) {
+	c := config{}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return c, wrongUse(fmt.Errorf("%w; write one, docs/operations.md shows how, or name it with --config", err))
+	}
+	schema, err := strict.Compile(agentSchema)
+	if err != nil {
+		return c, err
+	}
+	doc, problems := strict.ParseYAML(path, data)
+	problems = append(problems, doc.Into(schema, &c)...)
+	problems = append(problems, c.contradictions(doc)...)
+	if len(problems) > 0 {
+		var errs []error
+		for _, p := range strict.Sort(problems) {
+			errs = append(errs, errors.New(p.String()))
+		}
+		return c, wrongUse(fmt.Errorf("the configuration is wrong:\n%w", errors.Join(errs...)))
+	}
+	c.complete(filepath.Dir(path))
+	return c, nil
+}
+
+// contradictions are the mistakes that a schema cannot see.
+func (c *config) contradictions(doc *strict.Document) []strict.Problem {
+	var problems []strict.Problem
+	for _, at := range []struct {
+		pointer string
+		credential
+	}{{"/repository/credential", c.Repository.Credential}, {"/ledger/credential", c.Ledger.Credential}} {
+		if at.PasswordFile != "" && at.PasswordEnv != "" {
+			problems = append(problems, doc.AtKey(at.pointer+"/password_env").Problem(
+				`"password_file" and "password_env" are both given`, "keep one of them"))
+		}
+	}
+	if c.Executor.PerReport > c.Executor.Slots && c.Executor.Slots > 0 {
+		problems = append(problems, doc.At("/executor/per_report").Problem(
+			`"per_report" is more than "slots"`, "it can be as much at most"))
+	}
+	return problems
+}
+
+// complete fills in defaults and makes paths absolute.
+func (c *config) complete(dir string) {
+	c.Repository.Poll = cmp.Or(c.Repository.Poll, strict.Duration(30*time.Second))
+	c.Ledger.Traceback = cmp.Or(c.Ledger.Traceback, "full")
+	if c.Ledger.URL == "" {
+		c.Ledger.URL = c.Repository.URL
+		c.Ledger.Credential = cmp.Or(c.Ledger.Credential, c.Repository.Credential)
+	}
+	c.State = cmp.Or(c.State, "nbpress-state")
+	for _, url := range []*string{&c.Repository.URL, &c.Ledger.URL} {
+		if !strings.Contains(*url, ":") { // a folder, not a URL and not host:path
+			*url = under(dir, *url)
+		}
+	}
+	for _, path := range []*string{
+		&c.Store.Dir, &c.State, &c.Executor.Local.Dir,
+		&c.Repository.Credential.PasswordFile, &c.Repository.Credential.KeyFile, &c.Repository.Credential.KnownHosts,
+		&c.Ledger.Credential.PasswordFile, &c.Ledger.Credential.KeyFile, &c.Ledger.Credential.KnownHosts,
+	} {
+		*path = under(dir, *path)
+	}
+	if python := c.Executor.Local.Python; strings.Contains(python, "/") {
+		c.Executor.Local.Python = under(dir, python)
+	}
+}
+
+// under makes a path absolute, counted from dir; "" stays "".
+func under(dir, path string) string {
+	if path == "" || filepath.IsAbs(path) {
+		return path
+	}
+	abs, err := filepath.Abs(filepath.Join(dir, path))
+	if err != nil { // the working directory is gone: the path will fail where it is used
+		return filepath.Join(dir, path)
+	}
+	return abs
+}
+
+// auth reads the credential's secrets.
+func (c credential) auth() (gitsync.Auth, error) {
+	auth := gitsync.Auth{User: c.User, Key: c.KeyFile, KnownHosts: c.KnownHosts}
+	switch {
+	case c.PasswordFile != "":
+		data, err := os.ReadFile(c.PasswordFile)
+		if err != nil {
+			return auth, wrongUse(fmt.Errorf("password_file: %w", err))
+		}
+		auth.Password = strings.TrimSpace(string(data))
+	case c.PasswordEnv != "":
+		auth.Password = os.Getenv(c.PasswordEnv)
+		if auth.Password == "" {
+			return auth, wrongUse(fmt.Errorf("password_env: the environment has no %s", c.PasswordEnv))
+		}
+	}
+	return auth, nil
+}
+
+// logger returns the agent's log.
+func (c config) logger(out io.Writer) *slog.Logger {
+	var level slog.Level // info
+	if err := level.UnmarshalText([]byte(cmp.Or(c.Log.Level, "info"))); err != nil {
+		panic(err) // the schema lists the levels
+	}
+	options := &slog.HandlerOptions{Level: level}
+	if c.Log.Format == "json" {
+		return slog.New(slog.NewJSONHandler(out, options))
+	}
+	return slog.New(slog.NewTextHandler(out, options))
+}

@@ -1,0 +1,125 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"nbpress/runner"
+)
+
+func listCommand(std streams) *cobra.Command {
+	var where whereFlags
+	var flags listFlags
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "List runs, the newest first",
+		Example: `  nbpress list --status error
+  nbpress list --report weekly-energy --since 2026-11-01 --output json`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := flags.check(); err != nil {
+				return wrongUse(err)
+			}
+			v, err := where.open()
+			if err != nil {
+				return err
+			}
+			return flags.list(cmd.Context(), std, v)
+		},
+	}
+	where.add(cmd)
+	f := cmd.Flags()
+	f.StringVar(&flags.report, "report", "", "runs of this report only")
+	f.StringVar(&flags.asset, "asset", "", "runs of this asset only")
+	f.StringVar(&flags.status, "status", "", "completed or error")
+	f.StringVar(&flags.since, "since", "", "slots of this day and later, YYYY-MM-DD")
+	f.IntVar(&flags.limit, "limit", 50, "how many at most; 0: all")
+	f.StringVar(&flags.output, "output", "text", outputUsage)
+	return cmd
+}
+
+const outputUsage = "text or json"
+
+type listFlags struct {
+	report, asset, status, since, output string
+	limit                                int
+}
+
+func (f listFlags) check() error {
+	if err := checkOutput(f.output); err != nil {
+		return err
+	}
+	known := []string{"", string(runner.StatusCompleted), string(runner.StatusError)}
+	if !slices.Contains(known, f.status) {
+		return fmt.Errorf("--status is completed or error, not %q", f.status)
+	}
+	if _, err := time.Parse(time.DateOnly, f.since); f.since != "" && err != nil {
+		return fmt.Errorf("--since %q is no day; write it as 2026-11-23", f.since)
+	}
+	return nil
+}
+
+func checkOutput(output string) error {
+	if output != "text" && output != "json" {
+		return fmt.Errorf("--output is text or json, not %q", output)
+	}
+	return nil
+}
+
+func (f listFlags) match(m runner.Manifest) bool {
+	return (f.report == "" || m.Report == f.report) &&
+		(f.asset == "" || m.Asset == f.asset) &&
+		(f.status == "" || string(m.Status) == f.status)
+}
+
+func (f listFlags) list(ctx context.Context, std streams, v *ledgerView) error {
+	runs := []runner.Manifest{}
+	err := v.runs(ctx, nil, func(d document) bool {
+		if f.since != "" && d.run.ScheduledAt.Format(time.DateOnly) < f.since && d.branch[len("runs/"):] < f.since[:len("2026-11")] {
+			return false // this month and all before it are older
+		}
+		if f.match(d.run) && (f.since == "" || d.run.ScheduledAt.Format(time.DateOnly) >= f.since) {
+			runs = append(runs, d.run)
+		}
+		return f.limit == 0 || len(runs) < f.limit
+	})
+	if err != nil {
+		return err
+	}
+	if f.output == "json" {
+		enc := json.NewEncoder(std.out)
+		enc.SetIndent("", "  ")
+		return enc.Encode(runs)
+	}
+	if len(runs) == 0 {
+		fmt.Fprintln(std.err, "no runs")
+		return nil
+	}
+	w := tabwriter.NewWriter(std.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "ID\tREPORT\tASSET\tSLOT\tSTATUS\tWHAT")
+	for _, m := range runs {
+		what := fmt.Sprintf("%d pages", pages(m))
+		if m.Error != nil {
+			what = fmt.Sprintf("%s: %s", m.Error.Code, firstLine(m.Error.Message))
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", m.ID, m.Report, m.Asset, m.ScheduledAt.Format("2006-01-02 15:04 -0700"), m.Status, what)
+	}
+	return w.Flush()
+}
+
+// pages counts a run's pages.
+func pages(m runner.Manifest) int {
+	n := 0
+	for _, a := range m.Artifacts {
+		if a.Name == "index.html" {
+			n++
+		}
+	}
+	return n
+}

@@ -1,0 +1,168 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"nbpress/runner"
+)
+
+func showCommand(std streams) *cobra.Command {
+	var where whereFlags
+	var output string
+	cmd := &cobra.Command{
+		Use:     "show RUN",
+		Short:   "Show a run's manifest",
+		Long:    "Show a run's manifest. RUN is an id, or report/asset/latest.",
+		Example: "  nbpress show weekly-energy/plant-1/latest",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := checkOutput(output); err != nil {
+				return wrongUse(err)
+			}
+			_, d, err := where.find(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			if output == "json" {
+				enc := json.NewEncoder(std.out)
+				enc.SetIndent("", "  ")
+				return enc.Encode(d.run)
+			}
+			_, err = fmt.Fprintf(std.out, "# %s:%s\n%s", d.branch, d.path, d.data)
+			return err
+		},
+	}
+	where.add(cmd)
+	cmd.Flags().StringVar(&output, "output", "text", outputUsage)
+	return cmd
+}
+
+func logsCommand(std streams) *cobra.Command {
+	var where whereFlags
+	cmd := &cobra.Command{
+		Use:     "logs RUN",
+		Short:   "Print what a run's kernel wrote, and its traceback",
+		Example: "  nbpress logs data-quality/meter-9/latest",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			v, d, err := where.find(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			return printLogs(cmd.Context(), std, v, d.run)
+		},
+	}
+	where.add(cmd)
+	return cmd
+}
+
+func printLogs(ctx context.Context, std streams, v *ledgerView, m runner.Manifest) error {
+	for _, a := range m.Artifacts {
+		if !strings.HasSuffix(a.Name, ".log") {
+			continue
+		}
+		data, err := v.object(ctx, a.Key)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(std.out, "# %s\n%s\n", a.Name, strings.Map(printableLine, string(data)))
+	}
+	if m.Error == nil {
+		fmt.Fprintf(std.err, "the run completed\n")
+		return nil
+	}
+	fmt.Fprintf(std.out, "%s: %s\n", m.Error.Code, m.Error.Message)
+	if m.Error.Traceback != "" {
+		fmt.Fprintf(std.out, "\n%s\n", m.Error.Traceback)
+	}
+	fmt.Fprintf(std.out, "\n%s\n", m.Error.Advice)
+	return nil
+}
+
+// printableLine is printable, but keeps lines and columns.
+func printableLine(r rune) rune {
+	if r == '\n' || r == '\t' {
+		return r
+	}
+	return printable(r)
+}
+
+func fetchCommand(std streams) *cobra.Command {
+	var where whereFlags
+	var out string
+	cmd := &cobra.Command{
+		Use:   "fetch RUN",
+		Short: "Copy a run's pages, executed notebook and output.json out of the store",
+		Example: `  nbpress fetch weekly-energy/plant-1/latest --out /tmp/look
+  jupyter lab /tmp/look/executed.ipynb`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			v, d, err := where.find(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			if out == "" {
+				out = string(d.run.ID)
+			}
+			return fetchRun(cmd.Context(), std, v, d, out)
+		},
+	}
+	where.add(cmd)
+	cmd.Flags().StringVar(&out, "out", "", "folder to copy to (default: the run's id)")
+	return cmd
+}
+
+// fetchRun copies everything that a run left into a folder.
+func fetchRun(ctx context.Context, std streams, v *ledgerView, d document, out string) error {
+	if len(d.run.Artifacts) == 0 {
+		fmt.Fprintln(std.err, "the run left nothing but its manifest")
+	}
+	write := func(name string, data []byte) error {
+		path := filepath.Join(out, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return err
+		}
+		fmt.Fprintln(std.out, path)
+		return os.WriteFile(path, data, 0o644)
+	}
+	errs := []error{write("manifest.yaml", d.data)}
+	for _, a := range d.run.Artifacts {
+		name := filepath.Join(a.Language, a.Name)
+		if !filepath.IsLocal(name) { // the ledger is a branch that others may write to
+			errs = append(errs, fmt.Errorf("artifact %q has no usable name", name))
+			continue
+		}
+		data, err := v.object(ctx, a.Key)
+		if err == nil {
+			err = write(name, data)
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// find opens the ledger and finds a run in it.
+func (w whereFlags) find(ctx context.Context, ref string) (*ledgerView, document, error) {
+	v, err := w.open()
+	if err != nil {
+		return nil, document{}, err
+	}
+	d, err := v.find(ctx, ref)
+	return v, d, err
+}
+
+// object reads from the store.
+func (v *ledgerView) object(ctx context.Context, key string) ([]byte, error) {
+	if v.store == nil {
+		return nil, wrongUse(fmt.Errorf("the store is not known here: name the agent's configuration with --config"))
+	}
+	return v.store.Get(ctx, key)
+}
