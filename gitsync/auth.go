@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"strconv"
@@ -46,8 +47,24 @@ func (a Auth) dialer(ep *transport.Endpoint, timeout time.Duration) (transport.T
 // httpClient follows no redirects: go-git has sent credentials to another host
 // that way before.
 func httpClient() transport.Transport {
-	plain := &http.Client{Transport: http.DefaultTransport.(*http.Transport).Clone()}
+	plain := &http.Client{Transport: shortErrors{http.DefaultTransport.(*http.Transport).Clone()}}
 	return githttp.NewClientWithOptions(plain, &githttp.ClientOptions{RedirectPolicy: githttp.NoFollowRedirects})
+}
+
+// shortErrors cuts the bodies of answers that are no success, which go-git reads
+// to their end.
+type shortErrors struct{ http.RoundTripper }
+
+// RoundTrip is http.RoundTripper's.
+func (s shortErrors) RoundTrip(r *http.Request) (*http.Response, error) {
+	answer, err := s.RoundTripper.RoundTrip(r)
+	if err == nil && answer.StatusCode >= http.StatusMultipleChoices {
+		answer.Body = struct {
+			io.Reader
+			io.Closer
+		}{io.LimitReader(answer.Body, 64<<10), answer.Body}
+	}
+	return answer, err
 }
 
 // basic is HTTP basic authentication, which Git hosts want for tokens as well.

@@ -51,16 +51,16 @@ func put1(name, content string) Change {
 // and one line of history.
 func sound(t *testing.T, bare, branch string) {
 	t.Helper()
-	if out := git(t, bare, "fsck", "--full", "--strict", "--no-dangling"); out != "" {
+	if out := execGit(t, bare, "fsck", "--full", "--strict", "--no-dangling"); out != "" {
 		t.Errorf("git fsck: %s", out)
 	}
-	if merges := git(t, bare, "rev-list", "--merges", branch); merges != "" {
+	if merges := execGit(t, bare, "rev-list", "--merges", branch); merges != "" {
 		t.Errorf("merges on %s: %s", branch, merges)
 	}
 }
 
 func count(t *testing.T, bare, branch string) string {
-	return git(t, bare, "rev-list", "--count", branch)
+	return execGit(t, bare, "rev-list", "--count", branch)
 }
 
 func TestLedger_CommitsOverEveryTransport(t *testing.T) {
@@ -81,14 +81,14 @@ func TestLedger_CommitsOverEveryTransport(t *testing.T) {
 			second := commit(t, l, put1("weekly/2026-11-23T0600+0100/plant-2.yaml", "status: error\n"))
 
 			want := "Press <press@example.com>\nweekly 2026-11-23: 1 completed\n\nplant-2: ZeroDivisionError\n  in [4]\n\nReport: weekly\nRun-Id: k3v9 Forged: yes\n"
-			if diff := cmp.Diff(want, git(t, bare, "log", "-1", "--format=%an <%ae>%n%B", first.Hash)); diff != "" {
+			if diff := cmp.Diff(want, execGit(t, bare, "log", "-1", "--format=%an <%ae>%n%B", first.Hash)); diff != "" {
 				t.Errorf("first commit (-want +got):\n%s", diff)
 			}
-			if got := git(t, bare, "log", "--format=%H", month); got != second.Hash+"\n"+first.Hash {
+			if got := execGit(t, bare, "log", "--format=%H", month); got != second.Hash+"\n"+first.Hash {
 				t.Errorf("history = %s, want %s on %s", got, second.Hash, first.Hash)
 			}
 			files := "weekly/2026-11-23T0600+0100/plant-1.yaml\nweekly/2026-11-23T0600+0100/plant-2.yaml\nweekly/slot.yaml"
-			if diff := cmp.Diff(files, git(t, bare, "ls-tree", "-r", "--name-only", month)); diff != "" {
+			if diff := cmp.Diff(files, execGit(t, bare, "ls-tree", "-r", "--name-only", month)); diff != "" {
 				t.Errorf("files (-want +got):\n%s", diff)
 			}
 			sound(t, bare, month)
@@ -122,7 +122,7 @@ func TestLedger_KeepsWhatTheCallerKeeps(t *testing.T) {
 		Keep: func(path string, old, new []byte) bool { return bytes.Contains(old, []byte("completed")) },
 	}
 	commit(t, openLedger(t, LedgerOptions{URL: bare}), change)
-	if got := git(t, bare, "show", month+":run.yaml") + "|" + git(t, bare, "show", month+":slot.yaml"); got != "status: completed|new" {
+	if got := execGit(t, bare, "show", month+":run.yaml") + "|" + execGit(t, bare, "show", month+":slot.yaml"); got != "status: completed|new" {
 		t.Errorf("files = %s", got)
 	}
 }
@@ -132,11 +132,11 @@ func TestLedger_DeletesOnlyWhatIsAsked(t *testing.T) {
 	l := openLedger(t, LedgerOptions{URL: bare})
 	commit(t, l, Change{Branch: month, Subject: "Put", Files: map[string][]byte{"a/b": nil, "a/c": nil, "d/e": nil}})
 	commit(t, l, Change{Branch: month, Subject: "Delete", Delete: []string{"d/e", "a/b"}})
-	if got := git(t, bare, "ls-tree", "-r", "--name-only", month); got != "a/c" {
+	if got := execGit(t, bare, "ls-tree", "-r", "--name-only", month); got != "a/c" {
 		t.Errorf("left: %q", got)
 	}
 	commit(t, l, Change{Branch: month, Subject: "Delete the rest", Delete: []string{"a/c"}})
-	if got := git(t, bare, "ls-tree", "-r", "--name-only", month); got != "" {
+	if got := execGit(t, bare, "ls-tree", "-r", "--name-only", month); got != "" {
 		t.Errorf("left: %q", got)
 	}
 	sound(t, bare, month)
@@ -191,7 +191,7 @@ func TestLedger_RacingWritersAllLand(t *testing.T) {
 			if got := count(t, bare, month); got != fmt.Sprint(writers*commits) {
 				t.Errorf("%s commits, want %d", got, writers*commits)
 			}
-			if got := strings.Count(git(t, bare, "ls-tree", "-r", "--name-only", month), "\n") + 1; got != writers*commits {
+			if got := strings.Count(execGit(t, bare, "ls-tree", "-r", "--name-only", month), "\n") + 1; got != writers*commits {
 				t.Errorf("%d files, want %d", got, writers*commits)
 			}
 			sound(t, bare, month)
@@ -239,7 +239,7 @@ func TestLedger_PushWithoutAnAnswerLandsOnce(t *testing.T) {
 	l := openLedger(t, LedgerOptions{URL: serveGit(t, bare, dropAnswers(1))})
 	got := commit(t, l, put1("a", "1"))
 	commit(t, l, put1("b", "2"))
-	if tip := git(t, bare, "rev-parse", month+"~1"); tip != got.Hash {
+	if tip := execGit(t, bare, "rev-parse", month+"~1"); tip != got.Hash {
 		t.Errorf("Commit() = %s, landed %s", got.Hash, tip)
 	}
 	if got := count(t, bare, month); got != "2" {

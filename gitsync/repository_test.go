@@ -82,7 +82,7 @@ func TestRepository_FetchesOverEveryTransport(t *testing.T) {
 			}
 
 			// A file that comes back from an ancestor the mirror never had.
-			git(t, bare, "update-ref", "refs/heads/main", git(t, bare, "commit-tree", "-m", "Back", "-p", want, want+"~1^{tree}"))
+			execGit(t, bare, "update-ref", "refs/heads/main", execGit(t, bare, "commit-tree", "-m", "Back", "-p", want, want+"~1^{tree}"))
 			commit, changed = fetch(t, r)
 			if got := readFile(t, r, commit, "a/config.json"); got != "1" || !changed {
 				t.Errorf("after a revert: %q, changed %v", got, changed)
@@ -131,7 +131,7 @@ func TestRepository_FollowsTheRemotesHead(t *testing.T) {
 	bare := newBare(t)
 	push(t, bare, "main", "On main", map[string]string{"a": "1"})
 	push(t, bare, "trunk", "On trunk", map[string]string{"a": "2"})
-	git(t, bare, "symbolic-ref", "HEAD", "refs/heads/trunk")
+	execGit(t, bare, "symbolic-ref", "HEAD", "refs/heads/trunk")
 	if commit, _ := fetch(t, openRepository(t, Options{URL: bare})); commit.Subject != "On trunk" {
 		t.Errorf("default branch: %+v", commit)
 	}

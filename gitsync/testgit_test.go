@@ -27,13 +27,13 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// git runs the real git in dir and returns what it prints.
-func git(t testing.TB, dir string, args ...string) string {
+// execGit runs the real git in dir and returns what it prints.
+func execGit(t testing.TB, dir string, args ...string) string {
 	t.Helper()
-	return gitInput(t, dir, nil, args...)
+	return execGitInput(t, dir, nil, args...)
 }
 
-func gitInput(t testing.TB, dir string, stdin []byte, args ...string) string {
+func execGitInput(t testing.TB, dir string, stdin []byte, args ...string) string {
 	t.Helper()
 	cmd := exec.Command("git", args...)
 	cmd.Dir = dir
@@ -53,8 +53,8 @@ func gitInput(t testing.TB, dir string, stdin []byte, args ...string) string {
 func newBare(t testing.TB) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "repo.git")
-	git(t, ".", "init", "-q", "--bare", "-b", "main", dir)
-	git(t, dir, "config", "http.receivepack", "true")
+	execGit(t, ".", "init", "-q", "--bare", "-b", "main", dir)
+	execGit(t, dir, "config", "http.receivepack", "true")
 	return dir
 }
 
@@ -63,7 +63,7 @@ func push(t testing.TB, bare, branch, subject string, files map[string]string) s
 	t.Helper()
 	index := filepath.Join(t.TempDir(), "index")
 	run := func(stdin string, args ...string) string {
-		return gitInput(t, bare, []byte(stdin), append([]string{"-c", "core.bare=false"}, args...)...)
+		return execGitInput(t, bare, []byte(stdin), append([]string{"-c", "core.bare=false"}, args...)...)
 	}
 	var tree strings.Builder
 	for _, name := range slices.Sorted(maps.Keys(files)) {
@@ -89,7 +89,7 @@ func push(t testing.TB, bare, branch, subject string, files map[string]string) s
 func serveGit(t testing.TB, bare string, wrap func(http.Handler) http.Handler) string {
 	t.Helper()
 	var handler http.Handler = &cgi.Handler{
-		Path: filepath.Join(git(t, ".", "--exec-path"), "git-http-backend"),
+		Path: filepath.Join(execGit(t, ".", "--exec-path"), "git-http-backend"),
 		Env: []string{"GIT_PROJECT_ROOT=" + filepath.Dir(bare), "GIT_HTTP_EXPORT_ALL=1", "REMOTE_USER=ada",
 			"GIT_CONFIG_GLOBAL=" + os.DevNull, "GIT_CONFIG_SYSTEM=" + os.DevNull},
 		Stderr: t.Output(),

@@ -27,6 +27,10 @@ var ErrTooLarge = errors.New("file is too large")
 // as irregular, so that walking them ends.
 const maxDepth = 64
 
+// maxEntries is how many entries may stand below a folder. A few small Git trees
+// that name each other many times over make billions, and a walk without end.
+const maxEntries = 500_000
+
 // tree is the file system of one commit. Folders are read once, when they are
 // first asked for.
 type tree struct {
@@ -35,8 +39,15 @@ type tree struct {
 	time    time.Time // of the commit: files have no other
 	maxFile int64
 
-	mu      sync.Mutex // guards folders
+	mu      sync.Mutex // guards what follows
 	folders map[plumbing.Hash]folder
+	counts  map[place]int
+}
+
+// place is a folder where it stands: how much is shown below it depends on that.
+type place struct {
+	hash  plumbing.Hash
+	depth int
 }
 
 func newTree(o *objects, root plumbing.Hash, at time.Time, maxFile int64) *tree {
@@ -46,6 +57,7 @@ func newTree(o *objects, root plumbing.Hash, at time.Time, maxFile int64) *tree 
 		time:    at,
 		maxFile: cmp.Or(maxFile, DefaultMaxFile),
 		folders: map[plumbing.Hash]folder{},
+		counts:  map[place]int{},
 	}
 }
 
@@ -151,9 +163,50 @@ func (t *tree) folder(hash plumbing.Hash, depth int) (folder, error) {
 	return bounded, nil
 }
 
+// entries counts what a walk would meet below a folder, up to a little more than
+// maxEntries. What cannot be read counts as nothing. The caller holds mu.
+func (t *tree) entries(hash plumbing.Hash, depth int) int {
+	if depth > maxDepth {
+		return 0
+	}
+	at := place{hash, depth}
+	if n, ok := t.counts[at]; ok {
+		return n
+	}
+	nodes, err := t.loadLocked(hash)
+	if err != nil {
+		return 0
+	}
+	n := len(nodes)
+	for _, child := range nodes {
+		if child.mode.IsDir() && n <= maxEntries {
+			n += t.entries(child.hash, depth+1)
+		}
+	}
+	t.counts[at] = n
+	return n
+}
+
+// withoutBombs shows folders with more than maxEntries below them as irregular.
+func (t *tree) withoutBombs(nodes folder, depth int) folder {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	shown := slices.Clone(nodes)
+	for i, n := range shown {
+		if n.mode.IsDir() && t.entries(n.hash, depth+1) > maxEntries {
+			shown[i] = node{name: n.name, mode: fs.ModeIrregular, refused: fmt.Sprintf("more than %d entries stand below it", maxEntries)}
+		}
+	}
+	return shown
+}
+
 func (t *tree) load(hash plumbing.Hash) (folder, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	return t.loadLocked(hash)
+}
+
+func (t *tree) loadLocked(hash plumbing.Hash) (folder, error) {
 	if f, ok := t.folders[hash]; ok {
 		return f, nil
 	}
@@ -245,6 +298,7 @@ func (t *tree) ReadDir(name string) ([]fs.DirEntry, error) {
 	if err != nil {
 		return nil, &fs.PathError{Op: "readdir", Path: name, Err: err}
 	}
+	nodes = t.withoutBombs(nodes, depth)
 	entries := make([]fs.DirEntry, len(nodes))
 	for i, n := range nodes {
 		entries[i] = dirEntry{info{t, n}, path.Join(name, n.name)}

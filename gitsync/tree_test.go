@@ -50,7 +50,7 @@ func TestTree_PassesFSTest(t *testing.T) {
 // hostile makes a commit with entries that git itself would not make.
 func hostile(t *testing.T, bare string) {
 	t.Helper()
-	blob := gitInput(t, bare, []byte("content"), "hash-object", "-w", "--stdin")
+	blob := execGitInput(t, bare, []byte("content"), "hash-object", "-w", "--stdin")
 	raw := func(entries ...string) string {
 		var tree []byte
 		for _, e := range entries {
@@ -62,7 +62,7 @@ func hostile(t *testing.T, bare string) {
 			sum, _ := hex.DecodeString(hash)
 			tree = append(fmt.Appendf(tree, "%s %s\x00", mode, name), sum...)
 		}
-		return gitInput(t, bare, tree, "hash-object", "-w", "-t", "tree", "--literally", "--stdin")
+		return execGitInput(t, bare, tree, "hash-object", "-w", "-t", "tree", "--literally", "--stdin")
 	}
 	good := raw("100644 config.json", "100755 run.sh")
 	bad := raw("100644 .git", "100644 .GIT", "40000 git~1="+good, "100644 ..", "100644 a/b", `100644 a\b`, "100644 a\nb",
@@ -71,8 +71,16 @@ func hostile(t *testing.T, bare string) {
 	for range 200 {
 		deep = raw("40000 d=" + deep)
 	}
-	root := raw("40000 bad="+bad, "40000 deep="+deep, "40000 good="+good)
-	git(t, bare, "update-ref", "refs/heads/main", git(t, bare, "commit-tree", "-m", "Hostile", root))
+	bomb := good
+	for range 12 {
+		var many []string
+		for n := range 10 {
+			many = append(many, fmt.Sprintf("40000 d%d=%s", n, bomb))
+		}
+		bomb = raw(many...)
+	}
+	root := raw("40000 bad="+bad, "40000 bomb="+bomb, "40000 deep="+deep, "40000 good="+good)
+	execGit(t, bare, "update-ref", "refs/heads/main", execGit(t, bare, "commit-tree", "-m", "Hostile", root))
 }
 
 func TestTree_RefusesHostileEntriesOneByOne(t *testing.T) {
@@ -123,6 +131,14 @@ func TestTree_RefusesHostileEntriesOneByOne(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("entries (-want +got):\n%s", diff)
+	}
+
+	var shown []string
+	for _, e := range must(fs.ReadDir(tree, ".")) {
+		shown = append(shown, e.Type().String()+" "+e.Name())
+	}
+	if diff := cmp.Diff([]string{"d--------- bad", "?--------- bomb", "d--------- deep", "d--------- good"}, shown); diff != "" {
+		t.Errorf("root (-want +got):\n%s", diff)
 	}
 
 	deepest := 0
