@@ -83,6 +83,7 @@ type DeclinedError struct {
 	Output string // what the hook wrote for people, at most a few KiB
 }
 
+// Error says what was declined, why, and what the hook wrote.
 func (e *DeclinedError) Error() string {
 	text := "push to " + e.Branch + " declined: " + e.Reason
 	if e.Output != "" {

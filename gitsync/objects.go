@@ -50,7 +50,9 @@ func openObjects(dir string) (*objects, error) {
 }
 
 func (o *objects) newStore() *filesystem.Storage {
-	return filesystem.NewStorage(osfs.New(o.dir), cache.NewObjectLRU(cacheSize))
+	return filesystem.NewStorageWithOptions(osfs.New(o.dir), cache.NewObjectLRU(cacheSize), filesystem.Options{
+		MaxOpenDescriptors: 4, // else it opens a pack anew for each object
+	})
 }
 
 // sound reports whether there are branches, each with a commit and a root, and
