@@ -52,21 +52,7 @@ func (o *object) add(m *member) []Problem {
 	if first.pos.Line == m.pos.Line {
 		where += fmt.Sprintf(", column %d", first.pos.Column)
 	}
-	return []Problem{m.pos.Problem(fmt.Sprintf("duplicate key %s", quote(m.name)), "it stands in "+where+" already: remove one")}
-}
-
-// remove drops a member, so that it is not decoded.
-func (o *object) remove(name string) {
-	if o.index[name] == nil {
-		return
-	}
-	delete(o.index, name)
-	for i, m := range o.members {
-		if m.name == name {
-			o.members = append(o.members[:i:i], o.members[i+1:]...)
-			return
-		}
-	}
+	return []Problem{m.pos.Problem(fmt.Sprintf("duplicate key %s", Quote(m.name)), "it stands in "+where+" already: remove one")}
 }
 
 // Pointer makes a JSON pointer of names (strings) and list positions (ints).
@@ -74,7 +60,11 @@ func Pointer(parts ...any) string {
 	var b strings.Builder
 	for _, part := range parts {
 		b.WriteByte('/')
-		b.WriteString(strings.NewReplacer("~", "~0", "/", "~1").Replace(fmt.Sprint(part)))
+		text := fmt.Sprint(part)
+		if strings.ContainsAny(text, "~/") {
+			text = strings.ReplaceAll(strings.ReplaceAll(text, "~", "~0"), "/", "~1")
+		}
+		b.WriteString(text)
 	}
 	return b.String()
 }
@@ -314,7 +304,9 @@ func splitPointer(pointer string) []string {
 	}
 	parts := strings.Split(strings.TrimPrefix(pointer, "/"), "/")
 	for i, part := range parts {
-		parts[i] = strings.NewReplacer("~1", "/", "~0", "~").Replace(part)
+		if strings.Contains(part, "~") {
+			parts[i] = strings.ReplaceAll(strings.ReplaceAll(part, "~1", "/"), "~0", "~")
+		}
 	}
 	return parts
 }

@@ -28,7 +28,8 @@ func ParseJSON(file string, data []byte) (*Document, []Problem) {
 		return nil, []Problem{Position{file, 1, 1}.Problem(err.Error(), "")}
 	}
 	b := &builder{cursor: newCursor(file, data)}
-	return &Document{file: file, root: b.value(&tree, 0)}, b.problems
+	root := b.value(&tree, 0)
+	return &Document{file: file, root: root}, Limit(b.problems, file)
 }
 
 // builder makes values of hujson's tree, which it walks in the order of the file.

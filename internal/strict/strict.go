@@ -57,6 +57,27 @@ func Sort(problems []Problem) []Problem {
 	return slices.Compact(problems)
 }
 
+// maxProblems is how many problems are worth a reader's time, and ours.
+const maxProblems = 100
+
+// Limit sorts problems and keeps the first hundred; that there are more becomes a
+// problem of its own, at the top of file.
+func Limit(problems []Problem, file string) []Problem {
+	problems = Sort(problems)
+	if len(problems) <= maxProblems {
+		return problems
+	}
+	return withMore(problems[:maxProblems], Position{file, 1, 1}, len(problems)-maxProblems)
+}
+
+// withMore says how many problems were left out.
+func withMore(problems []Problem, at Position, dropped int) []Problem {
+	if dropped == 0 {
+		return problems
+	}
+	return append(problems, at.Problem(fmt.Sprintf("%d more mistakes are not listed", dropped), "mend the others first"))
+}
+
 // Position is a place in a file.
 type Position struct {
 	File         string

@@ -258,6 +258,40 @@ func TestInto_LeavesOutWhatIsWrong(t *testing.T) {
 	}
 }
 
+func TestJSON_AnswersHostileFilesSoon(t *testing.T) {
+	many := func(item string) string { return strings.Repeat(item+",", strict.MaxSize/4/(len(item)+1)) + item }
+	var keys strings.Builder
+	for i := range 20_000 {
+		fmt.Fprintf(&keys, `, "slotz%d": 1`, i)
+	}
+	tests := map[string]string{
+		"wrong items":  `{"url": "x", "list": [` + many("1") + `]}`,
+		"same items":   `{"url": "x", "list": [` + many(`"a"`) + `]}`,
+		"unknown keys": `{"url": "x"` + keys.String() + `}`,
+		"same keys":    `{"url": "x", "any": {` + many(`"a":1`) + `}}`,
+		"huge numbers": `{"url": "x", "list": [` + many("1e300") + `]}`,
+		"one string":   `{"url": "x", "slots": "` + many(`é`) + `"}`,
+	}
+	for name, text := range tests {
+		t.Run(name, func(t *testing.T) {
+			start := time.Now()
+			var into target
+			problems := strict.JSON("f", []byte(text), compile(t), &into)
+			if len(problems) == 0 || len(problems) > 101 {
+				t.Errorf("%d problems", len(problems))
+			}
+			for _, p := range problems {
+				if len(p.String()) > 300 {
+					t.Errorf("a long problem: %.400s", p)
+				}
+			}
+			if took := time.Since(start); took > 20*time.Second { // generous: seconds would be a mistake
+				t.Errorf("took %v", took)
+			}
+		})
+	}
+}
+
 func TestClosest_Guesses(t *testing.T) {
 	names := []string{"schedule", "window", "catch_up", "id", "enabled"}
 	tests := map[string]string{

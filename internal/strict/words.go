@@ -11,9 +11,10 @@ import (
 // shownLength is how many characters of a value a message repeats.
 const shownLength = 60
 
-// quote puts a name or a value in double quotes, on one line and not too long.
-func quote(text string) string {
-	if utf8.RuneCountInString(text) > shownLength {
+// Quote puts a name or a value in double quotes, on one line, and cuts what is
+// longer than a message should be.
+func Quote(text string) string {
+	if len(text) > shownLength && utf8.RuneCountInString(text) > shownLength {
 		text = string([]rune(text)[:shownLength]) + "..."
 	}
 	return fmt.Sprintf("%q", text)
@@ -25,11 +26,11 @@ func show(v any) string {
 	case nil:
 		return "null"
 	case string:
-		return quote(v)
+		return Quote(v)
 	case bool:
 		return fmt.Sprint(v)
 	case json.Number:
-		return strings.Trim(quote(string(v)), `"`)
+		return strings.Trim(Quote(string(v)), `"`)
 	case []any:
 		return "a list"
 	case map[string]any:
@@ -54,7 +55,7 @@ func subject(path []string) string {
 			b.WriteString(part)
 		}
 	}
-	return quote(b.String())
+	return Quote(b.String())
 }
 
 // plainName drops what people vary in names: case, dashes, underscores, blanks.

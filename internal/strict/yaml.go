@@ -44,7 +44,7 @@ func ParseYAML(file string, data []byte) (doc *Document, problems []Problem) {
 	case !errors.Is(err, io.EOF):
 		b.problems = append(b.problems, yamlProblem(file, data, err))
 	}
-	return &Document{file: file, yaml: true, root: root}, b.problems
+	return &Document{file: file, yaml: true, root: root}, Limit(b.problems, file)
 }
 
 type yamlBuilder struct {
@@ -118,7 +118,7 @@ func (b *yamlBuilder) scalar(v *value, n *yaml.Node) {
 	case "!!int", "!!float":
 		number, err := yamlNumber(n.Value)
 		if err != nil {
-			b.problem(n, fmt.Sprintf("%s: %v", quote(n.Value), err), "put it in quotes if it is a string")
+			b.problem(n, fmt.Sprintf("%s: %v", Quote(n.Value), err), "put it in quotes if it is a string")
 			v.bad = true
 			return
 		}

@@ -23,6 +23,9 @@ var (
 // assetColumns are the columns of assets.csv that are not parameters.
 func assetColumns() []string { return []string{"id", "name", "languages", "enabled"} }
 
+// maxColumns bounds the table: positions are counted for each cell of a line.
+const maxColumns = 100
+
 // assetTable is assets.csv while it is read.
 type assetTable struct {
 	file     string
@@ -107,18 +110,26 @@ func (t *assetTable) read(data []byte) (header *row, rows []row) {
 			t.problem(whole(t.file), err.Error(), "")
 			return header, rows
 		}
+		first := t.at(reader.FieldPos(0))
+		blank := strings.Trim(strings.Join(cells, ""), " \t") == "" // spreadsheets leave lines of commas
+		switch {
+		case header == nil && len(cells) > maxColumns:
+			t.problem(first, fmt.Sprintf("more than %d columns", maxColumns), "")
+			return nil, nil
+		case header != nil && blank:
+			continue
+		case header != nil && len(cells) != len(header.cells):
+			t.problem(first, fmt.Sprintf("the line has %d cells, the header %d", len(cells), len(header.cells)), "look for a comma too many or too few")
+			continue
+		}
 		r := row{cells: cells, at: make([]strict.Position, len(cells))}
 		for i := range cells {
 			r.cells[i] = strings.TrimSpace(cells[i])
 			r.at[i] = t.at(reader.FieldPos(i))
 		}
-		switch {
-		case header == nil:
+		if header == nil {
 			header = &r
-		case strings.Join(r.cells, "") == "": // spreadsheets leave lines of commas
-		case len(r.cells) != len(header.cells):
-			t.problem(r.at[0], fmt.Sprintf("the line has %d cells, the header %d", len(r.cells), len(header.cells)), "look for a comma too many or too few")
-		default:
+		} else {
 			rows = append(rows, r)
 		}
 	}
@@ -144,14 +155,14 @@ func (t *assetTable) readHeader(header *row) {
 			t.problem(c.at, "a column without a name", "name it or remove it")
 			c.name = ""
 		case twice && first == name:
-			t.problem(c.at, fmt.Sprintf("a second column %q", name), "remove one")
+			t.problem(c.at, "a second column "+strict.Quote(name), "remove one")
 			c.name = ""
 		case slices.Contains(assetColumns(), name):
 		case meant != "":
 			t.problem(c.at, fmt.Sprintf("unknown column %q", name), fmt.Sprintf("did you mean %q?", meant))
 			c.name = ""
 		case !parameterName.MatchString(name):
-			t.problem(c.at, fmt.Sprintf("the column %q cannot be a parameter", name), "use letters, digits and _, first a letter")
+			t.problem(c.at, fmt.Sprintf("the column %s cannot be a parameter", strict.Quote(name)), "use letters, digits and _, first a letter")
 			c.name = ""
 		default:
 			c.parameter = true
@@ -187,7 +198,7 @@ func (t *assetTable) entry(r row) assetEntry {
 		case c.name == "id":
 			e.id = at
 			if !safeName.MatchString(cell) {
-				t.problem(at, fmt.Sprintf("%q is not an id (%s)", cell, safeNameWords), "")
+				t.problem(at, fmt.Sprintf("%s is not an id (%s)", strict.Quote(cell), safeNameWords), "")
 				continue
 			}
 			e.asset.ID = cell
@@ -206,7 +217,7 @@ func (t *assetTable) languages(e *assetEntry, cell string, at strict.Position) {
 	for _, code := range strings.FieldsFunc(cell, func(r rune) bool { return r == ';' || r == ' ' }) {
 		switch {
 		case !languageCode.MatchString(code):
-			t.problem(at, fmt.Sprintf("%q is not a language code", code), languageAdvice(code))
+			t.problem(at, strict.Quote(code)+" is not a language code", languageAdvice(code))
 		case slices.Contains(e.asset.Languages, code):
 			t.problem(at, fmt.Sprintf("%q stands there twice", code), "remove one")
 		default:
@@ -231,7 +242,7 @@ func (t *assetTable) enabled(cell string, at strict.Position) bool {
 	case "false", "no", "0":
 		return false
 	}
-	t.problem(at, fmt.Sprintf(`"enabled" must be true or false; it is %q`, cell), "")
+	t.problem(at, `"enabled" must be true or false; it is `+strict.Quote(cell), "")
 	return true
 }
 
@@ -249,7 +260,7 @@ func (t *assetTable) fillParameter(i int, rows []row, entries []assetEntry) {
 		}
 		value := cellValue(cell)
 		if fixed && want != "string" && typeName(value) != want {
-			t.problem(r.at[i], fmt.Sprintf("%q must be %s, as in config.json; it is %q", c.name, typeWords(want), cell), "")
+			t.problem(r.at[i], fmt.Sprintf("%q must be %s, as in config.json; it is %s", c.name, typeWords(want), strict.Quote(cell)), "")
 			continue
 		}
 		if want == "string" {

@@ -47,7 +47,7 @@ func LoadDefaults(fsys fs.FS) (*Defaults, []strict.Problem) {
 		}
 	}
 	if len(problems) > 0 {
-		return nil, strict.Sort(problems)
+		return nil, strict.Limit(problems, DefaultsFile)
 	}
 	return d, nil
 }

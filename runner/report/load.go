@@ -39,7 +39,7 @@ func load(fsys fs.FS, name string, o Options) (*Bundle, []strict.Problem) {
 	l.checkTemplate()
 	l.checkNotebook()
 	if len(l.problems) > 0 {
-		return nil, strict.Sort(l.problems)
+		return nil, strict.Limit(l.problems, l.path(ConfigFile))
 	}
 	if o.Defaults != nil {
 		shared := maps.Clone(o.Defaults.files)

@@ -20,6 +20,7 @@ import (
 	"golang.org/x/tools/txtar"
 
 	"nbpress/internal/strict"
+	"nbpress/internal/testenv"
 	"nbpress/runner/report"
 )
 
@@ -212,17 +213,18 @@ func TestLoad_TakesLanguagesFromFolders(t *testing.T) {
 }
 
 func TestLoad_LimitsWhatItReads(t *testing.T) {
+	large := make([]byte, report.MaxFileSize+1)
 	tests := []struct {
 		name string
 		add  func(fsys fstest.MapFS)
 		want string
 	}{
 		{"file size", func(fsys fstest.MapFS) {
-			fsys["weekly/big.bin"] = &fstest.MapFile{Data: make([]byte, report.MaxFileSize+1)}
+			fsys["weekly/big.bin"] = &fstest.MapFile{Data: large}
 		}, "weekly/big.bin:1:1: the file has more than 20 MB; let the notebook fetch large data, or aggregate it"},
 		{"bundle size", func(fsys fstest.MapFS) {
 			for i := range 3 {
-				fsys[fmt.Sprintf("weekly/z%d.bin", i)] = &fstest.MapFile{Data: make([]byte, report.MaxFileSize)}
+				fsys[fmt.Sprintf("weekly/z%d.bin", i)] = &fstest.MapFile{Data: large[1:]}
 			}
 		}, "weekly/z2.bin:1:1: with this file the folder has more than 50 MB; let the notebook fetch large data, or aggregate it"},
 		{"number of files", func(fsys fstest.MapFS) {
@@ -284,6 +286,47 @@ func TestLoad_SharesDefaultsBetweenReports(t *testing.T) {
 	}
 }
 
+func TestLoad_AnswersHostileTablesSoon(t *testing.T) {
+	tests := map[string]string{
+		"columns": strings.Repeat("a,", strict.MaxSize/2-1),
+		"cells":   "id\n" + strings.Repeat("a,", strict.MaxSize/2-10),
+		"lines":   "id,x,y\n" + strings.Repeat("a,,\n", strict.MaxSize/4-10),
+		"long":    "id,x\n" + strings.Repeat("ü", strict.MaxSize/2-10) + ",1",
+	}
+	for name, text := range tests {
+		t.Run(name, func(t *testing.T) {
+			fsys := repository(t, &txtar.Archive{})
+			fsys["weekly/assets.csv"] = &fstest.MapFile{Data: []byte(text)}
+			start := time.Now()
+			_, problems := load(fsys, "weekly")
+			if len(problems) == 0 || len(problems) > 101 {
+				t.Errorf("%d problems", len(problems))
+			}
+			for _, p := range problems {
+				if len(p.String()) > 400 {
+					t.Errorf("a long problem: %.500s", p)
+				}
+			}
+			if took := time.Since(start); took > 20*time.Second { // generous: seconds would be a mistake
+				t.Errorf("took %v", took)
+			}
+		})
+	}
+}
+
+func TestLoad_TakesTheExamples(t *testing.T) {
+	fsys := os.DirFS(filepath.Join(testenv.Root(t), "reports-example"))
+	names, err := report.Find(fsys)
+	if err != nil || len(names) < 3 {
+		t.Fatalf("found %v, %v", names, err)
+	}
+	for _, name := range names {
+		if _, problems := load(fsys, name); len(problems) > 0 {
+			t.Errorf("%s: %v", name, problems)
+		}
+	}
+}
+
 func TestFind_ListsReports(t *testing.T) {
 	fsys := fstest.MapFS{}
 	for _, name := range []string{"b", "a", "a/inner", ".hidden", "x/node_modules/y", "deep/er"} {
@@ -302,4 +345,5 @@ func TestFind_ListsReports(t *testing.T) {
 	}
 }
 
+// number is how numbers are kept: as they were written.
 func number(text string) any { return json.Number(text) }

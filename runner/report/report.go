@@ -87,7 +87,7 @@ type Schedule struct {
 	Cron        string        // five fields, or a name such as @daily
 	Timezone    string        // IANA name; "UTC" when none was given
 	CatchUp     string        // "last", "none" or "all"
-	Overlap     string        // "skip" or "queue"
+	Overlap     string        // "skip"
 	MaxLateness time.Duration // a slot older than this is not caught up
 }
 

@@ -166,7 +166,12 @@ func readLimited(fsys fs.FS, name string) (data []byte, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	return io.ReadAll(io.LimitReader(f, MaxFileSize+1))
+	var b bytes.Buffer
+	if info, err := f.Stat(); err == nil { // only a hint: the reader below is what limits
+		b.Grow(int(max(0, min(info.Size(), MaxFileSize))) + bytes.MinRead)
+	}
+	_, err = b.ReadFrom(io.LimitReader(f, MaxFileSize+1))
+	return b.Bytes(), err
 }
 
 // leftOut says what lies in a folder and is not part of the bundle.
