@@ -9,9 +9,10 @@
 // each value stands, so that the caller's own rules are reported in the same way.
 // JSON and YAML do it all in one call.
 //
-// Guarantees: no input makes a function of this package panic, recurse more than
-// MaxDepth levels or allocate more than a small multiple of the input, which may
-// have at most MaxSize bytes. Nothing is kept between calls.
+// Guarantees: no input makes a function of this package panic, recurse without
+// bound or take longer than about a second: a file has at most MaxSize bytes and
+// MaxDepth levels, and about a hundred problems are listed. Nothing is kept between
+// calls.
 package strict
 
 import (
