@@ -57,14 +57,14 @@ func (r *Runner) claim(ctx context.Context, t *task) (history, error) {
 		if past.counted > t.bundle.Config.Retries {
 			return past, errExhausted
 		}
-		now := time.Now()
+		started := now()
 		if past.commit == "" {
 			past.commit = t.commit
 		}
 		err = r.create(ctx, t.claimKey(past.next), claim{
 			Holder: r.o.Holder, Instance: r.instance, Commit: past.commit,
-			Deadline: now.Add(t.bundle.Config.Timeout.Run + claimSlack),
-			Attempt:  Attempt{StartedAt: now},
+			Deadline: started.Add(t.bundle.Config.Timeout.Run + claimSlack),
+			Attempt:  Attempt{StartedAt: started},
 		})
 		if !errors.Is(err, ErrExists) {
 			return past, err

@@ -21,9 +21,12 @@ type Failure struct {
 
 // CellRef is a place in a notebook, in the numbers that people see.
 type CellRef struct {
-	Index          int // the cell's position among all cells, from 0
-	ExecutionCount int // n of In [n]; 0: it was not executed
-	Line           int // of the cell's source, from 1; 0: not known
+	// Index is the cell's position among all cells, from 0.
+	Index int `yaml:"index" json:"index"`
+	// ExecutionCount is n of In [n]; 0: it was not executed.
+	ExecutionCount int `yaml:"execution_count,omitempty" json:"execution_count,omitempty"`
+	// Line counts the cell's source from 1; 0: not known.
+	Line int `yaml:"line,omitempty" json:"line,omitempty"`
 }
 
 const (

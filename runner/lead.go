@@ -27,7 +27,7 @@ func (r *Runner) terminal(taking, work context.Context, t *task, log *slog.Logge
 		if err != nil {
 			return m, err
 		}
-		log.Info("attempt started", "attempt", past.next, "commit", past.commit)
+		log.Info("attempt started", "attempt", past.next)
 		m, done, err := r.attempt(taking, work, t, past, log)
 		if done || err != nil {
 			return m, err
@@ -53,9 +53,9 @@ func exhausted(past history) *Failure {
 // attempt makes one attempt under our claim. It is done when the run has a terminal
 // manifest, not done when the run may be tried again.
 func (r *Runner) attempt(taking, work context.Context, t *task, past history, log *slog.Logger) (m Manifest, done bool, err error) {
-	started := time.Now()
+	started := now()
 	outcome, err := Press(work, r.exec, t.job(past.next))
-	record := Attempt{StartedAt: started, FinishedAt: time.Now(), Sandbox: outcome.Sandbox, Seconds: outcome.Seconds}
+	record := Attempt{StartedAt: started, FinishedAt: now(), Sandbox: outcome.Sandbox, Seconds: outcome.Seconds}
 	if err != nil { // work ended under it
 		record.Ended = endedReleased
 		cleanup, cancel := context.WithTimeout(context.WithoutCancel(work), releaseTimeout)
@@ -80,6 +80,9 @@ func (r *Runner) attempt(taking, work context.Context, t *task, past history, lo
 	}
 	return m, true, r.settle(work, t, past, record)
 }
+
+// now is the time as documents have it: UTC, to the millisecond.
+func now() time.Time { return time.Now().UTC().Truncate(time.Millisecond) }
 
 // releaseTimeout bounds what a released attempt still writes.
 const releaseTimeout = 5 * time.Second

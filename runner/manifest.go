@@ -37,10 +37,18 @@ const (
 	TriggerRequest  Trigger = "request"
 )
 
-// Window is the days that a report covers, both included, as ISO dates.
+// Window is the days that a report covers, both included.
 type Window struct {
-	FromDay string `yaml:"from_day" json:"from_day"`
-	ToDay   string `yaml:"to_day" json:"to_day"`
+	FromDay Day `yaml:"from_day" json:"from_day"`
+	ToDay   Day `yaml:"to_day" json:"to_day"`
+}
+
+// Day is a date like 2026-11-23.
+type Day string
+
+// MarshalYAML writes a day as YAML's own date, without the quotes of a string.
+func (d Day) MarshalYAML() (any, error) {
+	return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!timestamp", Value: string(d)}, nil
 }
 
 // Manifest records a finished run. Its original is in the store, created once per

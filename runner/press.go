@@ -9,8 +9,9 @@ import (
 	"path"
 	"slices"
 	"strings"
-	"testing/fstest"
 	"time"
+
+	"golang.org/x/tools/txtar"
 
 	"nbpress/runner/internal/notebook"
 	"nbpress/runner/internal/render"
@@ -33,9 +34,9 @@ type Job struct {
 
 // Step says where an attempt is.
 type Step struct {
-	Stage    string    // start, files, kernel, output or render
+	Stage    string    // start, files, kernel, cells, output or render
 	Language string    // set where the notebook runs once per language
-	Cell     *Progress // set while the kernel executes cells
+	Cell     *Progress // set within cells
 }
 
 // Outcome is all that an attempt leaves.
@@ -94,6 +95,7 @@ type press struct {
 	sandbox Sandbox
 	outcome Outcome
 	stage   string
+	entered time.Time // zero between stages
 }
 
 // run goes through the stages in their order, per language where that is asked for.
@@ -123,15 +125,31 @@ func (p *press) run(ctx context.Context, exec Executor) (err error) {
 	return p.in("render", "", func() error { return p.render(ctx, outputs) })
 }
 
-// in runs a stage, announces it and adds up its time.
+// in runs a stage.
 func (p *press) in(stage, language string, f func() error) error {
-	started := time.Now()
-	p.stage = stage
-	p.progress(Step{Stage: stage, Language: language})
-	err := f()
-	p.outcome.Seconds[stage] += float64(time.Since(started).Milliseconds()) / 1000
-	return err
+	p.enter(stage, language)
+	defer p.leave()
+	return f()
 }
+
+// enter begins a stage, and ends the one before it.
+func (p *press) enter(stage, language string) {
+	p.leave()
+	p.stage, p.entered = stage, time.Now()
+	p.progress(Step{Stage: stage, Language: language})
+}
+
+// leave adds up the time of the stage.
+func (p *press) leave() {
+	if p.entered.IsZero() {
+		return
+	}
+	p.outcome.Seconds[p.stage] += seconds(time.Since(p.entered))
+	p.entered = time.Time{}
+}
+
+// seconds is a duration as manifests have it, to the millisecond.
+func seconds(d time.Duration) float64 { return float64(d.Milliseconds()) / 1000 }
 
 func (p *press) progress(step Step) {
 	if p.job.Progress != nil {
@@ -160,7 +178,14 @@ func (p *press) executions() []string {
 // execute runs the notebook once and returns its output.json. What it leaves is kept
 // whether it failed or not.
 func (p *press) execute(ctx context.Context, language string) (output []byte, err error) {
-	if err := p.in("files", language, func() error { return p.sandbox.Put(ctx, workFolder(p.job.Bundle.Files)) }); err != nil {
+	err = p.in("files", language, func() error {
+		folder, err := workFolder(p.job.Bundle.Files)
+		if err != nil {
+			return err
+		}
+		return p.sandbox.Put(ctx, folder)
+	})
+	if err != nil {
 		return nil, err
 	}
 	failed := p.cells(ctx, language)
@@ -191,7 +216,12 @@ func (p *press) cells(ctx context.Context, language string) (err error) {
 		executed, failure, warnings, err := ExecuteNotebook(ctx, source, conn, died, CellsOptions{
 			CellTimeout: p.job.Bundle.Config.Timeout.Cell,
 			Values:      p.values(language),
-			Progress:    func(c Progress) { p.progress(Step{Stage: "kernel", Language: language, Cell: &c}) },
+			Progress: func(c Progress) {
+				if p.stage == "kernel" { // connected
+					p.enter("cells", language)
+				}
+				p.progress(Step{Stage: "cells", Language: language, Cell: &c})
+			},
 		})
 		p.outcome.Warnings = append(p.outcome.Warnings, warnings...)
 		if len(executed) > 0 {
@@ -214,7 +244,7 @@ func (p *press) values(language string) notebook.Values {
 		language = p.job.Languages[0]
 	}
 	maps.Copy(values, notebook.Values{
-		"ASSET_ID": p.job.Asset.ID, "FROM_DAY": p.job.Window.FromDay, "TO_DAY": p.job.Window.ToDay,
+		"ASSET_ID": p.job.Asset.ID, "FROM_DAY": string(p.job.Window.FromDay), "TO_DAY": string(p.job.Window.ToDay),
 		"LANGUAGE": language, "TOKEN": "", "RUN_ID": string(p.job.Run),
 		"SCHEDULED_AT": p.job.ScheduledAt.Format(time.RFC3339),
 	})
@@ -333,12 +363,12 @@ func artifactName(base, language, suffix string) string {
 }
 
 // workFolder returns files as the fs.FS that a sandbox takes.
-func workFolder(files map[string][]byte) fs.FS {
-	folder := fstest.MapFS{}
-	for name, data := range files {
-		folder[name] = &fstest.MapFile{Data: data, Mode: 0o644}
+func workFolder(files map[string][]byte) (fs.FS, error) {
+	var archive txtar.Archive // for its file system over files in memory
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		archive.Files = append(archive.Files, txtar.File{Name: name, Data: files[name]})
 	}
-	return folder
+	return txtar.FS(&archive)
 }
 
 // Error lets a stage, or an executor, return a failure where Go wants an error; Press

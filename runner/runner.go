@@ -185,7 +185,7 @@ func (r *Runner) Run(ctx context.Context) error {
 // lead leads one run to its end, or back into the queue where that is not possible
 // now. It takes nothing new on once taking has ended, and lets go when work ends.
 func (r *Runner) lead(taking, work context.Context, t *task) {
-	log := r.log.With("run", t.id, "report", t.report, "asset", t.asset.ID)
+	log := r.log.With("run", t.id, "report", t.report, "asset", t.asset.ID, "commit", t.commit[:min(len(t.commit), 12)])
 	manifest, err := r.terminal(taking, work, t, log)
 	if err == nil {
 		err = r.finish(work, t, manifest)
@@ -193,7 +193,7 @@ func (r *Runner) lead(taking, work context.Context, t *task) {
 	var held *heldError
 	switch {
 	case err == nil:
-		log.Info("run finished", "status", manifest.Status, "code", manifest.code(), "attempts", len(manifest.Attempts))
+		log.Info("run finished", "status", manifest.Status, "attempts", len(manifest.Attempts))
 		r.o.Finished(manifest)
 		r.close(work, t)
 		r.queue.done(t)
@@ -223,11 +223,4 @@ func (r *Runner) close(ctx context.Context, t *task) {
 		r.log.Warn("slot not closed", "report", t.report, "error", err)
 	}
 	r.leave(t.slot)
-}
-
-func (m Manifest) code() Code {
-	if m.Error == nil {
-		return ""
-	}
-	return m.Error.Code
 }

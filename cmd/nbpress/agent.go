@@ -178,16 +178,18 @@ func (a *agent) once(ctx context.Context) error {
 		return err
 	}
 	working, stop := context.WithCancel(ctx)
-	running := make(chan error, 1)
-	go func() { running <- a.runner.Run(working) }()
+	defer stop()
+	var g errgroup.Group
+	g.Go(func() error { return a.runner.Run(working) })
+	g.Go(func() error { return a.land(working) })
 	select {
 	case <-a.runner.Idle():
 	case <-ctx.Done():
 	}
 	stop()
-	<-running
-	err := a.landOutbox(context.WithoutCancel(ctx))
-	return errors.Join(err, a.postBoard(context.WithoutCancel(ctx)), ctx.Err())
+	_ = g.Wait() // both end with working's error
+	last := context.WithoutCancel(ctx)
+	return errors.Join(a.landOutbox(last), a.postBoard(last), ctx.Err())
 }
 
 // bell asks that something be done; rung several times it asks once.

@@ -242,7 +242,11 @@ func (t *tally) add(report string, at time.Time, word string) {
 
 func (g *tallyGroup) sentence() string {
 	var parts []string
+	ended := g.counts[string(runner.StatusCompleted)]+g.counts[string(runner.StatusError)] > 0
 	for _, word := range g.words {
+		if ended && strings.HasSuffix(word, " due") {
+			continue // said by how they ended
+		}
 		if word == string(runner.StatusCompleted) || word == string(runner.StatusError) {
 			word = fmt.Sprintf("%d %s", g.counts[word], word)
 		}

@@ -151,7 +151,7 @@ func (a *agent) fire(ctx context.Context, slot schedule.Slot) error {
 	if len(due) > 0 {
 		record := runner.SlotRecord{
 			Report: slot.Report, ScheduledAt: slot.At, Timezone: item.bundle.Config.Schedule.Timezone,
-			Window:       runner.Window{FromDay: slot.Days.From, ToDay: slot.Days.To},
+			Window:       runner.Window{FromDay: runner.Day(slot.Days.From), ToDay: runner.Day(slot.Days.To)},
 			Trigger:      runner.Trigger(slot.Trigger),
 			BundleCommit: item.commit.Hash, Assets: due,
 		}

@@ -155,7 +155,7 @@ func (f runFlags) days(bundle *report.Bundle, now time.Time) (runner.Window, err
 		if f.to < f.from {
 			return runner.Window{}, fmt.Errorf("--to %s lies before --from %s", f.to, f.from)
 		}
-		return runner.Window{FromDay: f.from, ToDay: f.to}, nil
+		return runner.Window{FromDay: runner.Day(f.from), ToDay: runner.Day(f.to)}, nil
 	}
 	w := bundle.Config.Window
 	if f.window != "" {
@@ -170,7 +170,7 @@ func (f runFlags) days(bundle *report.Bundle, now time.Time) (runner.Window, err
 		return runner.Window{}, err
 	}
 	days := parsed.Days(now.In(s.Location()))
-	return runner.Window{FromDay: days.From, ToDay: days.To}, nil
+	return runner.Window{FromDay: runner.Day(days.From), ToDay: runner.Day(days.To)}, nil
 }
 
 // write puts an outcome into a folder: pages by language, and what else was left.
