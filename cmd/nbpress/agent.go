@@ -69,8 +69,9 @@ type agent struct {
 	zones    schedule.Parser
 	planner  *schedule.Planner
 	runner   *runner.Runner
-	recorded bell // the outbox holds something
-	changed  bell // the board would look different
+	recorded bell   // the outbox holds something
+	changed  bell   // the board would look different
+	planned  string // the commit that the planner has; follow's own
 
 	mu      sync.Mutex // guards what follows
 	reports map[string]*newsItem
@@ -172,7 +173,14 @@ func (a *agent) run(ctx context.Context) error {
 func (a *agent) once(ctx context.Context) error {
 	a.landNow(ctx)
 	if err := a.sync(ctx); err != nil {
-		return err
+		commit, ok := a.repo.Head()
+		if !ok {
+			return err
+		}
+		a.log.Warn("repository is away; the last good commit has to do", "commit", short(commit.Hash), "error", err)
+		if err := a.plan(ctx, commit); err != nil {
+			return err
+		}
 	}
 	if err := a.planner.FireDue(ctx); err != nil {
 		return err

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"slices"
 	"time"
 
 	"gopkg.in/yaml.v3"
@@ -17,8 +16,8 @@ import (
 // cursor is what must outlive the agent of a report's schedule. It stands in the
 // store, and a copy of all of them on the board's branch.
 type cursor struct {
-	Schedule string               `yaml:"schedule"`        // as it was when Merged was set
-	Merged   time.Time            `yaml:"merged"`          // when this schedule was merged: nothing before it fires
+	Schedule string               `yaml:"schedule"`        // "" while the report cannot run
+	Merged   time.Time            `yaml:"merged"`          // when it was merged: nothing before that fires
 	Fired    time.Time            `yaml:"fired,omitempty"` // the latest slot that fired
 	Due      []string             `yaml:"due,omitempty,flow"`
 	Assets   map[string]time.Time `yaml:"assets"` // when each was merged
@@ -43,39 +42,33 @@ func (c cursor) due(bundle *report.Bundle, at time.Time) []string {
 	return due
 }
 
-// cursorOf returns a report's cursor, brought up to the item's commit: a new report,
-// schedule or asset counts from the commit that brought it.
-func (a *agent) cursorOf(ctx context.Context, name string, item *newsItem) (cursor, error) {
-	c, err := a.loadCursor(ctx, name)
-	if err != nil || item.bundle == nil {
-		return c, err
-	}
+// follow returns the cursor brought up to a report of a newer commit: what is new
+// there, a schedule or an asset, counts from that commit. What is broken or disabled
+// has no schedule, so that it begins anew when it comes back.
+func (c cursor) follow(item *newsItem) cursor {
 	merged := item.commit.Time
-	if now := time.Now(); merged.After(now) { // a clock that goes ahead may not keep reports from running
-		merged = now
+	if now := time.Now(); merged.After(now) { // a clock that goes ahead may not hold reports back
+		merged = now.Truncate(time.Second)
 	}
-	before := fmt.Sprintf("%v", c)
+	if item.bundle == nil || !item.bundle.Config.Enabled {
+		c.Schedule = ""
+		return c
+	}
 	s := item.bundle.Config.Schedule
 	if text := s.Cron + " " + s.Timezone; text != c.Schedule {
 		c.Schedule, c.Merged = text, merged
 	}
-	if c.Assets == nil {
-		c.Assets = map[string]time.Time{}
-	}
+	assets := map[string]time.Time{}
 	for _, asset := range item.bundle.Config.Assets {
-		if _, known := c.Assets[asset.ID]; !known {
-			c.Assets[asset.ID] = merged
+		if !asset.Enabled {
+			continue
+		}
+		if assets[asset.ID] = merged; !c.Assets[asset.ID].IsZero() {
+			assets[asset.ID] = c.Assets[asset.ID]
 		}
 	}
-	for id := range c.Assets { // one that comes back is new
-		if !slices.ContainsFunc(item.bundle.Config.Assets, func(a report.Asset) bool { return a.ID == id }) {
-			delete(c.Assets, id)
-		}
-	}
-	if fmt.Sprintf("%v", c) == before {
-		return c, nil
-	}
-	return c, a.saveCursor(ctx, name, c)
+	c.Assets = assets
+	return c
 }
 
 func cursorKey(name string) string { return "cursors/" + flat(name) + ".yaml" }

@@ -14,9 +14,9 @@ import (
 )
 
 const (
-	landAtOnce  = 2 * time.Second // how long documents gather after a commit
-	landBatch   = 50              // how many one commit holds at most
-	landTimeout = 30 * time.Second
+	landAtOnce  = 2 * time.Second  // how long documents gather after a commit
+	landBatch   = 50               // how many one commit holds at most
+	landTimeout = 10 * time.Second // at start and end
 	landRetry   = 5 * time.Second  // after a failure, at first
 	landRetryAt = 60 * time.Second // at most
 )

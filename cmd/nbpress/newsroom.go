@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -55,15 +56,9 @@ func (a *agent) follow(ctx context.Context) error {
 
 // sync takes the newest commit and plans its reports, if they are not planned yet.
 func (a *agent) sync(ctx context.Context) error {
-	commit, changed, err := a.repo.Fetch(ctx)
-	if err != nil {
+	commit, _, err := a.repo.Fetch(ctx)
+	if err != nil || commit.Hash == a.planned {
 		return err
-	}
-	a.mu.Lock()
-	planned := a.resumed
-	a.mu.Unlock()
-	if !changed && planned {
-		return nil
 	}
 	return a.plan(ctx, commit)
 }
@@ -85,9 +80,6 @@ func (a *agent) plan(ctx context.Context, commit gitsync.Commit) error {
 		if item.bundle, item.problems = report.Load(tree, name, options); len(shared) > 0 {
 			item.bundle, item.problems = nil, append(shared, item.problems...)
 		}
-		if item.cursor, err = a.cursorOf(ctx, name, item); err != nil {
-			return err
-		}
 		if item.bundle == nil {
 			if err := a.markBroken(ctx, name, item); err != nil {
 				return err
@@ -95,15 +87,10 @@ func (a *agent) plan(ctx context.Context, commit gitsync.Commit) error {
 		}
 		items[name] = item
 	}
-	a.mu.Lock()
-	for name, item := range items {
-		if before := a.reports[name]; before != nil {
-			item.ended = before.ended
-		}
+	first, err := a.adopt(ctx, items)
+	if err != nil {
+		return err
 	}
-	first := !a.resumed
-	a.reports, a.resumed = items, true
-	a.mu.Unlock()
 	a.log.Info("commit planned", "commit", short(commit.Hash), "subject", commit.Subject, "reports", len(items))
 	if first {
 		if err := a.resume(ctx); err != nil {
@@ -111,8 +98,41 @@ func (a *agent) plan(ctx context.Context, commit gitsync.Commit) error {
 		}
 	}
 	a.planner.Update(a.entries(items))
+	a.planned = commit.Hash
 	a.changed.ring()
 	return nil
+}
+
+// adopt makes items the reports, with their cursors, and says whether it is the first
+// time in this life.
+func (a *agent) adopt(ctx context.Context, items map[string]*newsItem) (first bool, err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for name, item := range items {
+		if before := a.reports[name]; before != nil {
+			item.cursor, item.ended = before.cursor, before.ended
+		} else if item.cursor, err = a.loadCursor(ctx, name); err != nil {
+			return false, err
+		}
+		now := item.cursor.follow(item)
+		if reflect.DeepEqual(now, item.cursor) {
+			continue
+		}
+		if err := a.saveCursor(ctx, name, now); err != nil {
+			return false, err
+		}
+		item.cursor = now
+	}
+	for name := range a.reports {
+		if items[name] == nil { // should it come back, it is new
+			if err := a.store.Delete(ctx, cursorKey(name)); err != nil {
+				return false, err
+			}
+		}
+	}
+	first = !a.resumed
+	a.reports, a.resumed = items, true
+	return first, nil
 }
 
 // entries returns what the planner needs to know of the reports that can run.
@@ -143,11 +163,11 @@ func (a *agent) entries(items map[string]*newsItem) []schedule.Entry {
 func (a *agent) fire(ctx context.Context, slot schedule.Slot) error {
 	a.mu.Lock()
 	item := a.reports[slot.Report]
-	a.mu.Unlock()
-	if item == nil || item.bundle == nil {
-		return nil // gone, or broken, since it was planned
+	var due []string
+	if item != nil && item.bundle != nil {
+		due = item.cursor.due(item.bundle, slot.At)
 	}
-	due := item.cursor.due(item.bundle, slot.At)
+	a.mu.Unlock()
 	if len(due) > 0 {
 		record := runner.SlotRecord{
 			Report: slot.Report, ScheduledAt: slot.At, Timezone: item.bundle.Config.Schedule.Timezone,
@@ -163,8 +183,17 @@ func (a *agent) fire(ctx context.Context, slot schedule.Slot) error {
 		}
 		a.log.Info("slot fired", "report", slot.Report, "slot", runner.SlotName(slot.At), "runs", len(due), "trigger", slot.Trigger)
 	}
+	return a.fired(ctx, slot, due)
+}
+
+// fired moves a report's cursor past a slot.
+func (a *agent) fired(ctx context.Context, slot schedule.Slot, due []string) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	item := a.reports[slot.Report] // of a newer commit, perhaps, than the one that fired
+	if item == nil {
+		return nil
+	}
 	item.cursor.Fired, item.cursor.Due, item.ended = slot.At, due, map[string]runner.Status{}
 	a.changed.ring()
 	return a.saveCursor(ctx, slot.Report, item.cursor)
