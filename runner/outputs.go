@@ -30,7 +30,7 @@ type cellOutputs struct {
 	index int
 	held  []*output // beside cell.Outputs, one for one
 	clear bool      // clear_output(wait=True): drop everything before the next output
-	cut   bool      // the mark is set
+	cut   bool      // the mark is set: only errors follow it
 	times map[string]string
 }
 
@@ -120,6 +120,9 @@ func (c *cellOutputs) count(m jupyter.Message) {
 // stream appends text to the cell's last output if that is of the same stream, as
 // front ends do.
 func (o *outputs) stream(c *cellOutputs, m jupyter.Message) {
+	if c.cut && !c.clear {
+		return // not worth reading
+	}
 	var content struct{ Name, Text string }
 	decodeContent(m, &content)
 	if content.Text == "" {
@@ -203,7 +206,7 @@ func (o *outputs) display(c *cellOutputs, m jupyter.Message) {
 		out.ExecutionCount = content.Count
 	}
 	o.clearIfAsked(c)
-	if o.used+size > o.limit {
+	if c.cut || o.used+size > o.limit {
 		o.mark(c)
 		return
 	}

@@ -213,7 +213,7 @@ func TestClient_NoticesDeathAtOnceAndKeepsTheOutput(t *testing.T) {
 			c, _ := connect(t, Options{})
 			var out printed
 			started := time.Now()
-			_, err := c.Execute(t.Context(), "import sys; print('before'); sys.stdout.flush()\n"+code, out.on)
+			_, err := c.Execute(t.Context(), "import time; print('before', flush=True); time.sleep(0.3)\n"+code, out.on)
 			var died *KernelDied
 			if !errors.As(err, &died) || out.String() != "before\n" {
 				t.Errorf("got %v and %q", err, out.String())

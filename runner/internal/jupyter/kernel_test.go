@@ -84,6 +84,12 @@ func ipc(t testing.TB) Connection {
 func connect(t testing.TB, o Options) (*Client, *process) {
 	t.Helper()
 	p := startProcess(t, ipc(t))
+	return connectTo(t, p, o), p
+}
+
+// connectTo connects to a kernel until the test ends.
+func connectTo(t testing.TB, p *process, o Options) *Client {
+	t.Helper()
 	o.Dead = p.dead
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
@@ -96,5 +102,5 @@ func connect(t testing.TB, o Options) (*Client, *process) {
 			t.Error(err)
 		}
 	})
-	return c, p
+	return c
 }
