@@ -161,7 +161,9 @@ func (a *agent) run(ctx context.Context) error {
 	g.Go(func() error { return a.land(working) })        // the outbox, to the ledger
 	g.Go(func() error { return a.keepBoard(working) })   // the status board
 	err := g.Wait()
-	a.landNow(context.WithoutCancel(ctx)) // what the last runs recorded
+	last := context.WithoutCancel(ctx)
+	a.landNow(last) // what the last runs recorded
+	a.boardNow(last)
 	a.log.Info("agent stopped")
 	if ctx.Err() != nil { // asked to
 		return nil

@@ -30,16 +30,27 @@ func (a *agent) keepBoard(ctx context.Context) error {
 			return ctx.Err()
 		case <-a.changed:
 		}
-		post, cancel := context.WithTimeout(ctx, landTimeout)
-		if err := a.postBoard(post); err != nil && ctx.Err() == nil {
-			a.log.Warn("board not posted", "error", err)
-			a.changed.ring()
-		}
-		cancel()
+		a.changed.ring()
+		a.boardNow(ctx)
 		select {
 		case <-ctx.Done():
 		case <-time.After(boardPause):
 		}
+	}
+}
+
+// boardNow posts the board if it has changed and the ledger can be reached.
+func (a *agent) boardNow(ctx context.Context) {
+	select {
+	case <-a.changed:
+	default:
+		return
+	}
+	post, cancel := context.WithTimeout(ctx, landTimeout)
+	defer cancel()
+	if err := a.postBoard(post); err != nil && ctx.Err() == nil {
+		a.log.Warn("board not posted", "error", err)
+		a.changed.ring()
 	}
 }
 
