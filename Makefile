@@ -1,0 +1,59 @@
+# What people do with nbpress. `make` lists it.
+PYTHON       ?= python3
+FUZZTIME     ?= 10s
+GOTESTFLAGS  ?=
+REQUIREMENTS := kernel-image/kernel-requirements.txt internal/testenv/requirements.txt
+
+# The race detector needs a C compiler.
+RACE = $(shell command -v "$$(go env CC)" >/dev/null && echo -race)
+
+# venv and build side by side, also where nobody said -j.
+SIDE_BY_SIDE = $(MAKE) --no-print-directory $(if $(findstring -j,$(MAKEFLAGS)),,-j2)
+
+.DELETE_ON_ERROR:
+.PHONY: help build venv test lint fmt fuzz bench demo clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## compile build/nbpress
+	go build -o build/nbpress ./cmd/nbpress
+
+venv: .venv/made ## make .venv, the Python of demo and tests
+
+# Removed and made anew when a requirement changes, so that nothing old stays in it.
+.venv/made: $(REQUIREMENTS)
+	@$(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))' || { \
+		echo "make venv: $(PYTHON) must be Python 3.10 or newer with the modules venv and ensurepip" \
+			"(Debian and Ubuntu: apt-get install python3-venv); another one: make $(MAKECMDGOALS) PYTHON=/path/to/python3" >&2; exit 1; }
+	rm -rf .venv
+	$(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check $(addprefix -r ,$(REQUIREMENTS))
+	@touch $@
+
+test: venv ## run every test, on real kernels, with the race detector
+	$(if $(RACE),,@echo "make test: no C compiler ($$(go env CC)), so without the race detector")
+	go test $(RACE) $(GOTESTFLAGS) ./...
+
+lint: ## gofmt, go vet, staticcheck, module files: anything to say is a failure
+	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { \
+		echo "$$unformatted"; echo "make lint: not as gofmt writes it; run 'make fmt'" >&2; exit 1; }
+	go vet ./...
+	go tool staticcheck ./...
+	go mod tidy -diff
+
+fmt: ## format the Go code
+	gofmt -w .
+
+fuzz: ## fuzz every parser of outside bytes for FUZZTIME (10s), two at a time
+	.ci/fuzz $(FUZZTIME)
+
+bench: venv build ## measure every speed that is promised, beside its peer
+	go run ./bench
+
+demo: ## the whole flow on the example reports, from Git to HTML
+	@$(SIDE_BY_SIDE) venv build
+	deploy/demo/demo.sh
+
+clean: ## remove what was built
+	rm -rf build .venv
