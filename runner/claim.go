@@ -19,7 +19,6 @@ const (
 // end what became of it.
 type claim struct {
 	Holder   string    `yaml:"holder"`   // the agent, the same after a restart
-	Instance string    `yaml:"instance"` // one life of the agent
 	Deadline time.Time `yaml:"deadline"` // after it anybody may try again
 	Commit   string    `yaml:"commit"`
 	Attempt  Attempt   `yaml:"attempt"` // Ended is "" while it goes on
@@ -62,7 +61,7 @@ func (r *Runner) claim(ctx context.Context, t *task) (history, error) {
 			past.commit = t.commit
 		}
 		err = r.create(ctx, t.claimKey(past.next), claim{
-			Holder: r.o.Holder, Instance: r.instance, Commit: past.commit,
+			Holder: r.o.Holder, Commit: past.commit,
 			Deadline: started.Add(t.bundle.Config.Timeout.Run + claimSlack),
 			Attempt:  Attempt{StartedAt: started},
 		})
@@ -89,9 +88,9 @@ func (r *Runner) history(ctx context.Context, t *task) (history, error) {
 			return h, err
 		}
 		if c.Attempt.Ended == "" {
-			// A holder has one life at a time, so an earlier life of ours is over.
-			ours := c.Holder == r.o.Holder && c.Instance != r.instance
-			if !ours && time.Now().Before(c.Deadline) {
+			// A holder has one life at a time, and in it a run has one attempt at a
+			// time: what is open under our name is over.
+			if c.Holder != r.o.Holder && time.Now().Before(c.Deadline) {
 				return h, &heldError{holder: c.Holder, until: c.Deadline}
 			}
 			c.Attempt.Ended = endedAbandoned
@@ -110,6 +109,6 @@ func (r *Runner) history(ctx context.Context, t *task) (history, error) {
 // settle writes into our claim how the attempt ended.
 func (r *Runner) settle(ctx context.Context, t *task, past history, ended Attempt) error {
 	return r.put(ctx, t.claimKey(past.next), claim{
-		Holder: r.o.Holder, Instance: r.instance, Commit: past.commit, Deadline: ended.FinishedAt, Attempt: ended,
+		Holder: r.o.Holder, Commit: past.commit, Deadline: ended.FinishedAt, Attempt: ended,
 	})
 }

@@ -77,10 +77,10 @@ func Press(ctx context.Context, exec Executor, job Job) (outcome Outcome, err er
 	}
 	var failure *Failure
 	switch {
-	case err == nil:
+	case err == nil, errors.As(err, &failure):
 	case context.Cause(bounded) == errRunTimeout:
 		failure = &Failure{Code: RunTimeout, Message: fmt.Sprintf("the run took longer than timeout.run, %v; it was in the stage %q", limit, p.stage)}
-	case !errors.As(err, &failure):
+	default:
 		failure = &Failure{Code: Internal, Message: fmt.Sprintf("%s: %v", p.stage, err)}
 	}
 	if failure != nil {
@@ -308,7 +308,7 @@ func (p *press) published(ctx context.Context) (map[string][]byte, error) {
 
 // render makes every language's page, or none.
 func (p *press) render(ctx context.Context, outputs map[string][]byte) error {
-	ctx, cancel := context.WithTimeout(ctx, renderTimeout)
+	bounded, cancel := context.WithTimeout(ctx, renderTimeout)
 	defer cancel()
 	pages := map[string][]byte{}
 	for execution, output := range outputs {
@@ -316,10 +316,13 @@ func (p *press) render(ctx context.Context, outputs map[string][]byte) error {
 		if execution == "" {
 			languages = p.job.Languages
 		}
-		result, err := render.Pages(ctx, p.sandbox, render.Request{
+		result, err := render.Pages(bounded, p.sandbox, render.Request{
 			Template: p.job.Bundle.Template, Files: p.job.Bundle.Files, Output: output,
 			Languages: languages, Strict: p.job.Bundle.Config.Strict,
 		})
+		if ctx.Err() != nil {
+			return ctx.Err() // the run's own time is up
+		}
 		if err != nil {
 			return renderFailure(err)
 		}

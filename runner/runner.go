@@ -28,12 +28,11 @@ type Options struct {
 
 // Runner executes runs. It is made by New and safe for concurrent use.
 type Runner struct {
-	exec     Executor
-	store    Store
-	o        Options
-	instance string
-	log      *slog.Logger
-	queue    *queue
+	exec  Executor
+	store Store
+	o     Options
+	log   *slog.Logger
+	queue *queue
 
 	mu     sync.Mutex // guards what follows
 	slots  map[string]*slotState
@@ -57,8 +56,7 @@ func New(exec Executor, store Store, o Options) *Runner {
 	o.Slots = cmp.Or(o.Slots, runtime.NumCPU())
 	o.PerReport = cmp.Or(o.PerReport, o.Slots)
 	o.Grace = cmp.Or(o.Grace, 30*time.Second)
-	instance := rand.Text()
-	o.Holder = cmp.Or(o.Holder, instance)
+	o.Holder = cmp.Or(o.Holder, rand.Text())
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
@@ -69,7 +67,7 @@ func New(exec Executor, store Store, o Options) *Runner {
 		o.Finished = func(Manifest) {}
 	}
 	return &Runner{
-		exec: exec, store: store, o: o, instance: instance, log: o.Log,
+		exec: exec, store: store, o: o, log: o.Log,
 		queue: newQueue(o.Slots, o.PerReport), slots: map[string]*slotState{},
 	}
 }

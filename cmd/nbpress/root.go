@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -50,6 +51,9 @@ func exitStatus(err error, stderr io.Writer) int {
 	}
 	exit := &exitError{status: exitInfrastructure, err: err}
 	errors.As(err, &exit)
+	if errors.Is(exit.err, context.Canceled) {
+		exit.err = errors.New("interrupted")
+	}
 	if exit.err != nil {
 		fmt.Fprintln(stderr, "nbpress:", exit.err)
 	}
