@@ -11,8 +11,9 @@ import (
 // queue holds the runs that wait for a slot and counts those that have one.
 //
 // Who is next: of the reports below their own limit, one with the fewest runs under
-// way, so that a report of a thousand assets does not keep the others waiting; among
-// equals the run that was due first.
+// way, then the one whose turn is the longest ago, so that a report of a thousand
+// assets does not keep the others waiting, not even for a single slot; among equals
+// the run that was due first.
 type queue struct {
 	slots     int
 	perReport int
@@ -21,8 +22,10 @@ type queue struct {
 	mu      sync.Mutex // guards what follows
 	waiting map[string][]*task
 	running map[string]int
-	total   int // running, all reports
-	open    int // waiting and running
+	turns   int            // runs handed out so far
+	turn    map[string]int // of a report with open runs: its latest turn, or when it came
+	total   int            // running, all reports
+	open    int            // waiting and running
 	idle    chan struct{}
 }
 
@@ -31,7 +34,7 @@ func newQueue(slots, perReport int) *queue {
 	close(idle)
 	return &queue{
 		slots: slots, perReport: perReport, wake: make(chan struct{}, 1),
-		waiting: map[string][]*task{}, running: map[string]int{}, idle: idle,
+		waiting: map[string][]*task{}, running: map[string]int{}, turn: map[string]int{}, idle: idle,
 	}
 }
 
@@ -122,17 +125,23 @@ func (q *queue) take(now time.Time) (*task, time.Duration) {
 	q.remove(best)
 	q.running[best.report]++
 	q.total++
+	q.turns++
+	q.turn[best.report] = q.turns
 	return best, 0
 }
 
 func (q *queue) before(a, b *task) bool {
 	return cmp.Or(
 		cmp.Compare(q.running[a.report], q.running[b.report]),
+		cmp.Compare(q.turn[a.report], q.turn[b.report]),
 		a.order(b),
 	) < 0
 }
 
 func (q *queue) insert(t *task) {
+	if _, known := q.turn[t.report]; !known {
+		q.turn[t.report] = q.turns
+	}
 	tasks := q.waiting[t.report]
 	i, _ := slices.BinarySearchFunc(tasks, t, (*task).order)
 	q.waiting[t.report] = slices.Insert(tasks, i, t)
@@ -150,6 +159,9 @@ func (q *queue) release(t *task) {
 	q.total--
 	if q.running[t.report]--; q.running[t.report] == 0 {
 		delete(q.running, t.report)
+	}
+	if q.running[t.report]+len(q.waiting[t.report]) == 0 {
+		delete(q.turn, t.report)
 	}
 	q.signal()
 }
