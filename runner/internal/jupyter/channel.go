@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/go-zeromq/zmq4"
@@ -56,6 +57,8 @@ func dial(ctx context.Context, network, address string) (net.Conn, error) {
 			err = errors.Join(errors.New("connected to itself"), conn.Close())
 		case err == nil:
 			return conn, nil
+		case errors.Is(err, syscall.EINVAL):
+			return nil, fmt.Errorf("%w (the path of a Unix socket has at most 107 bytes)", err)
 		}
 		select {
 		case <-ctx.Done():

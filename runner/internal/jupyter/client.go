@@ -286,17 +286,13 @@ func (c *Client) Interrupt(ctx context.Context) error {
 // with ctx's error.
 func (c *Client) Shutdown(ctx context.Context) error {
 	id, err := c.request(c.control, "shutdown_request", map[string]bool{"restart": false})
+	replies := c.replies
 	if err != nil {
-		select {
-		case <-c.ended:
-			return nil
-		default:
-			return err
-		}
+		replies = nil // the channel was closed with that, so its reader ends
 	}
 	for {
 		select {
-		case m := <-c.replies:
+		case m := <-replies:
 			if m.ParentID == id {
 				return nil
 			}
@@ -305,7 +301,7 @@ func (c *Client) Shutdown(ctx context.Context) error {
 		case <-c.dead:
 			return nil
 		case <-ctx.Done():
-			return fmt.Errorf("shut the kernel down: %w", ctx.Err())
+			return fmt.Errorf("shut the kernel down: %w", errors.Join(ctx.Err(), err))
 		}
 	}
 }

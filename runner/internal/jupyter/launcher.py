@@ -12,6 +12,7 @@ Everything else is as in any Jupyter kernel.
 """
 
 import gc
+import os
 import sys
 import types
 
@@ -89,8 +90,8 @@ def headless_app():
 
 def main():
     gc.disable()  # imports make hardly any garbage
-    if not getattr(sys.flags, "safe_path", False):
-        del sys.path[0]  # this script's folder; ipykernel puts the working folder there
+    if sys.path and os.path.abspath(sys.path[0]) == os.path.dirname(os.path.abspath(__file__)):
+        del sys.path[0]  # ipykernel puts the working folder there
     hold_back()
     app = headless_app()
     # A parent of 1 is one that never dies: no polling for it, no advice about Ctrl-C on its output.
