@@ -1,0 +1,62 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"nbpress/internal/testenv"
+	"nbpress/runner/local"
+)
+
+// TestMain makes the test binary the program itself: as `nbpress` in the scripts, and
+// as PID 1 of the sandboxes that this `nbpress` makes.
+func TestMain(m *testing.M) {
+	if len(os.Args) == 2 && os.Args[1] == initCommand {
+		syscall.Exit(local.Init()) // not os.Exit, which sleeps a second under the race detector
+	}
+	testscript.Main(m, map[string]func(){"nbpress": main})
+}
+
+// TestScript runs the scripts of testdata/script: the whole product as people use it,
+// on real kernels, real Git repositories and a real store.
+//
+// Beside testscript's own commands they have those of script_test.go. python3 is the
+// virtual environment's, $EXAMPLES is reports-example.
+func TestScript(t *testing.T) {
+	python, root := testenv.Python(t), testenv.Root(t)
+	// Kernels listen on Unix sockets, whose paths have 107 bytes at most: keep ours short.
+	work, err := os.MkdirTemp("", "nb")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(work) }) // testscript removes what it made, and says so if it cannot
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		WorkdirRoot:         work,
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		Cmds:                scriptCommands(),
+		Setup: func(env *testscript.Env) error {
+			home := filepath.Join(env.WorkDir, ".home")
+			env.Vars = append(env.Vars,
+				"EXAMPLES="+filepath.Join(root, "reports-example"),
+				"PYTHON="+python,
+				"PATH="+filepath.Dir(python)+":"+os.Getenv("PATH"),
+				"HOME="+home, "XDG_CACHE_HOME="+filepath.Join(home, "cache"),
+				"VIRTUAL_ENV=",
+				"GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_NOSYSTEM=1",
+				"GIT_AUTHOR_NAME=Ada Analyst", "GIT_AUTHOR_EMAIL=ada@example.com",
+				"GIT_COMMITTER_NAME=Ada Analyst", "GIT_COMMITTER_EMAIL=ada@example.com",
+				"GORACE=atexit_sleep_ms=0",
+			)
+			return os.MkdirAll(home, 0o755)
+		},
+		Condition: func(condition string) (bool, error) {
+			return condition == "root" && os.Geteuid() == 0, nil
+		},
+	})
+}

@@ -1,0 +1,277 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"nbpress/runner"
+)
+
+// scriptCommands are the words that make the scripts readable.
+func scriptCommands() map[string]func(*testscript.TestScript, bool, []string) {
+	return map[string]func(*testscript.TestScript, bool, []string){
+		"await":     cmdAwait,
+		"bundles":   cmdBundles,
+		"merge":     cmdMerge,
+		"ledger":    cmdLedger,
+		"outcomes":  cmdOutcomes,
+		"processes": cmdProcesses,
+		"replace":   cmdReplace,
+		"terminate": cmdTerminate,
+	}
+}
+
+// What `bundles` gives a report that does not bring its own.
+const (
+	plainConfig   = `{"schedule": "0 * * * *", "window": "yesterday", "assets": ["a"]}` + "\n"
+	plainTemplate = "<h1>{{ title }}</h1>\n"
+	plainNotebook = "import json\nwith open('output.json', 'w') as f:\n    json.dump({'title': 'All is well'}, f)\n"
+)
+
+// cmdBundles makes bundles out of what a script brings: `bundles FOLDER`.
+//
+// Each folder in FOLDER becomes a report. Its notebook may be written as report.py,
+// with the cells apart by lines that are "# %%"; what is missing becomes plain and right.
+func cmdBundles(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: bundles FOLDER")
+	}
+	entries, err := os.ReadDir(ts.MkAbs(args[0]))
+	ts.Check(err)
+	for _, entry := range entries {
+		dir := filepath.Join(ts.MkAbs(args[0]), entry.Name())
+		if !entry.IsDir() || strings.HasPrefix(entry.Name(), ".") || entry.Name() == "common" {
+			continue
+		}
+		source, err := os.ReadFile(filepath.Join(dir, "report.py"))
+		if err != nil {
+			source = []byte(plainNotebook)
+		}
+		ts.Check(os.RemoveAll(filepath.Join(dir, "report.py")))
+		for name, content := range map[string][]byte{
+			"config.json": []byte(plainConfig), "template.html": []byte(plainTemplate), "report.ipynb": notebookOf(ts, source),
+		} {
+			if file := filepath.Join(dir, name); !exists(file) {
+				ts.Check(os.WriteFile(file, content, 0o644))
+			}
+		}
+	}
+}
+
+func notebookOf(ts *testscript.TestScript, source []byte) []byte {
+	var cells []map[string]any
+	for i, text := range regexp.MustCompile(`(?m)^# %%\n`).Split(string(source), -1) {
+		cells = append(cells, map[string]any{
+			"cell_type": "code", "id": fmt.Sprintf("cell-%d", i), "metadata": map[string]any{},
+			"execution_count": nil, "outputs": []any{}, "source": strings.TrimRight(text, "\n"),
+		})
+	}
+	data, err := json.MarshalIndent(map[string]any{
+		"cells": cells, "metadata": map[string]any{}, "nbformat": 4, "nbformat_minor": 5,
+	}, "", " ")
+	ts.Check(err)
+	return data
+}
+
+// cmdMerge merges a folder as the whole content of a bare repository's main branch,
+// which is made where there is none: `merge REPO FOLDER [AGE]`. The commit is dated
+// AGE ago, so that slots between then and now are due.
+func cmdMerge(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 || len(args) > 3 {
+		ts.Fatalf("usage: merge REPO FOLDER [AGE]")
+	}
+	repo, folder := ts.MkAbs(args[0]), ts.MkAbs(args[1])
+	when := time.Now()
+	if len(args) == 3 {
+		age, err := time.ParseDuration(args[2])
+		ts.Check(err)
+		when = when.Add(-age)
+	}
+	ts.Setenv("GIT_AUTHOR_DATE", when.Format(time.RFC3339))
+	ts.Setenv("GIT_COMMITTER_DATE", when.Format(time.RFC3339))
+	if !exists(repo) {
+		ts.Check(ts.Exec("git", "init", "-q", "--bare", "-b", "main", repo))
+	}
+	index := filepath.Join(ts.MkAbs("."), ".index-"+filepath.Base(repo))
+	git := func(args ...string) {
+		ts.Check(ts.Exec("git", append([]string{"--git-dir", repo, "--work-tree", folder}, args...)...))
+	}
+	ts.Setenv("GIT_INDEX_FILE", index)
+	git("add", "-A", folder)
+	git("-c", "core.bare=false", "commit", "-q", "-m", "Merge "+args[1])
+	ts.Setenv("GIT_INDEX_FILE", "")
+	os.Remove(index)
+}
+
+// cmdLedger prints the files of the months' branches whose path matches:
+// `ledger REPO PATTERN`. It fails where there is none.
+func cmdLedger(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: ledger REPO PATTERN")
+	}
+	found := 0
+	for _, file := range ledgerFiles(ts, args[0]) {
+		if ok, err := path.Match(args[1], file.path); err != nil {
+			ts.Check(err)
+		} else if ok {
+			found++
+			fmt.Fprintf(ts.Stdout(), "# %s\n%s", file.path, file.data)
+		}
+	}
+	if (found == 0) != neg {
+		ts.Fatalf("the ledger has %d files that match %s", found, args[1])
+	}
+}
+
+type ledgerFile struct {
+	path string
+	data []byte
+}
+
+func ledgerFiles(ts *testscript.TestScript, repo string) []ledgerFile {
+	git := func(args ...string) string {
+		out, err := exec.Command("git", append([]string{"--git-dir", ts.MkAbs(repo)}, args...)...).Output()
+		ts.Check(err)
+		return string(out)
+	}
+	var files []ledgerFile
+	for _, branch := range strings.Fields(git("for-each-ref", "--format=%(refname)", "refs/heads/runs/2*")) {
+		for _, name := range strings.Split(strings.TrimSuffix(git("ls-tree", "-r", "-z", "--name-only", branch), "\x00"), "\x00") {
+			files = append(files, ledgerFile{name, []byte(git("cat-file", "blob", branch+":"+name))})
+		}
+	}
+	slices.SortStableFunc(files, func(a, b ledgerFile) int { return cmp.Compare(a.path, b.path) })
+	return files
+}
+
+// cmdOutcomes prints what became of every run and every broken report of the ledger:
+// `outcomes REPO`.
+func cmdOutcomes(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: outcomes REPO")
+	}
+	for _, file := range ledgerFiles(ts, args[0]) {
+		if kind, err := runner.KindOf(file.data); err != nil {
+			ts.Fatalf("%s: %v", file.path, err)
+		} else if kind == runner.KindReport {
+			r, err := runner.Decode[runner.ReportRecord](file.data, kind)
+			ts.Check(err)
+			printOutcome(ts, r.Report, string(r.Status), r.Error, r.Error.Problems)
+		} else if kind == runner.KindRun {
+			m, err := runner.Decode[runner.Manifest](file.data, kind)
+			ts.Check(err)
+			printOutcome(ts, m.Report+"/"+m.Asset, string(m.Status), m.Error, m.Warnings)
+		}
+	}
+}
+
+func printOutcome(ts *testscript.TestScript, name, status string, failure *runner.RunError, notes []string) {
+	fmt.Fprintf(ts.Stdout(), "%s: %s\n", name, status)
+	if failure != nil {
+		fmt.Fprintf(ts.Stdout(), "  %s, fault %s: %s%s\n", failure.Code, failure.Fault, failure.Message, place(failure.Cell))
+	}
+	for _, note := range notes {
+		fmt.Fprintf(ts.Stdout(), "  - %s\n", note)
+	}
+}
+
+// cmdReplace replaces what matches in a file, or in stdout or stderr of the last
+// command, and writes it to another: `replace FILE TO PATTERN WITH ...`.
+func cmdReplace(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 4 || len(args)%2 != 0 {
+		ts.Fatalf("usage: replace FILE TO PATTERN WITH ...")
+	}
+	text := ts.ReadFile(args[0])
+	for pair := range slices.Chunk(args[2:], 2) {
+		pattern, err := regexp.Compile("(?m)" + pair[0])
+		ts.Check(err)
+		text = pattern.ReplaceAllString(text, pair[1])
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(text), 0o644))
+}
+
+const awaitTimeout = 90 * time.Second
+
+// cmdAwait runs a program again and again until its output matches:
+// `await PATTERN PROGRAM ARGS...`; `! await` until it does not.
+func cmdAwait(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) < 2 {
+		ts.Fatalf("usage: await PATTERN PROGRAM ARGS...")
+	}
+	pattern, err := regexp.Compile("(?m)" + args[0])
+	ts.Check(err)
+	ctx, cancel := context.WithTimeout(context.Background(), awaitTimeout)
+	defer cancel()
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		cmd := exec.CommandContext(ctx, args[1], args[2:]...)
+		cmd.Dir = ts.MkAbs(".")
+		out, _ := cmd.CombinedOutput() // a program that fails has not said it yet
+		if pattern.Match(out) != neg {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			ts.Fatalf("still, after %v: %s", awaitTimeout, out)
+		}
+	}
+}
+
+// cmdTerminate sends SIGTERM to the programs in the background.
+func cmdTerminate(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 0 {
+		ts.Fatalf("usage: terminate")
+	}
+	for _, cmd := range ts.BackgroundCmds() {
+		ts.Check(cmd.Process.Signal(syscall.SIGTERM))
+	}
+}
+
+// cmdProcesses waits until the machine has a process with this text in its command
+// line, `! processes` until it has none: `processes TEXT`.
+func cmdProcesses(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 1 {
+		ts.Fatalf("usage: processes TEXT")
+	}
+	deadline := time.After(awaitTimeout)
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for (len(processesWith(args[0])) > 0) == neg {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			ts.Fatalf("processes with %s: %q", args[0], processesWith(args[0]))
+		}
+	}
+}
+
+func processesWith(text string) []string {
+	files, _ := filepath.Glob("/proc/[0-9]*/cmdline") // the pattern is well-formed
+	var found []string
+	for _, file := range files {
+		line, err := os.ReadFile(file)
+		if err != nil { // ended meanwhile
+			continue
+		}
+		if bytes.Contains(line, []byte(text)) {
+			found = append(found, strings.ReplaceAll(string(line), "\x00", " "))
+		}
+	}
+	return found
+}
