@@ -2,12 +2,10 @@ package local
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
@@ -33,13 +31,13 @@ type Executor struct {
 
 // spawner starts programs: in namespaces, or in a process group.
 type spawner interface {
+	fmt.Stringer // the isolation's name
 	// start returns once the program was started or could not be.
 	start(p program) (*process, error)
 	// own gives a file to the user that programs run as.
 	own(path string) error
 	// inside returns the path at which programs see a path of the sandbox's folder.
 	inside(box, name string) string
-	String() string
 }
 
 // ErrNoPython is wrapped by what New returns where there is no interpreter with all
@@ -60,24 +58,42 @@ func New(ctx context.Context, o Options) (*Executor, error) {
 	if e.dir == "" {
 		e.dir = filepath.Join(os.TempDir(), fmt.Sprintf("nbpress-%d", os.Getuid()))
 	}
-	if err := ownFolder(e.dir); err != nil {
+	var err error
+	if e.dir, err = ownFolder(e.dir); err != nil {
 		return nil, fmt.Errorf("sandbox folder: %w", err)
 	}
-	var err error
 	if e.python, err = findPython(ctx, o.Python); err != nil {
 		return nil, err
 	}
 	e.spawn = e.bestSpawner(ctx, o.Init)
-	return e, e.sweep()
+	if err := e.sweep(); err != nil { // whatever a notebook left there, work goes on
+		e.log.Warn("stale sandboxes remain", "path", e.dir, "error", err)
+	}
+	return e, ctx.Err()
 }
 
-// ownFolder makes a folder that nobody else can enter, and refuses one that
-// somebody else made for us.
-func ownFolder(dir string) error {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
+// ownFolder makes a folder that nobody else can enter, and returns its absolute
+// path. It refuses one that somebody else made for us, or a link to anywhere: the
+// folder of temporary files is everybody's.
+func ownFolder(dir string) (string, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return "", err
 	}
-	return os.Chmod(dir, 0o700) // fails where the folder is another user's
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", err
+	}
+	info, err := os.Lstat(dir)
+	if err != nil {
+		return "", err
+	}
+	if !info.IsDir() {
+		return "", fmt.Errorf("%s is a link or a file; name the folder itself", dir)
+	}
+	if owner := ownerOf(info); owner != os.Geteuid() {
+		return "", fmt.Errorf("%s belongs to user %d, not to us (%d)", dir, owner, os.Geteuid())
+	}
+	return dir, os.Chmod(dir, 0o700)
 }
 
 // bestSpawner returns the first way of isolating that works here.
@@ -126,15 +142,15 @@ func (e *Executor) Start(ctx context.Context, spec runner.Spec) (runner.Sandbox,
 func (e *Executor) sweep() error {
 	entries, err := os.ReadDir(e.dir)
 	if err != nil {
-		return fmt.Errorf("sweep the sandbox folder: %w", err)
+		return err
 	}
 	var errs []error
 	for _, entry := range entries {
 		box := filepath.Join(e.dir, entry.Name())
-		if _, err := os.Stat(filepath.Join(box, "lock")); err != nil && younger(entry, time.Minute) {
-			continue // another agent is making it
+		if info, err := os.Stat(lockPath(box)); (err != nil || info.Size() == 0) && younger(entry, time.Minute) {
+			continue // another agent is making or removing it
 		}
-		lock, err := lockFile(filepath.Join(box, "lock"))
+		lock, err := lockFile(lockPath(box))
 		if err != nil {
 			continue // another agent's, alive
 		}
@@ -148,52 +164,4 @@ func (e *Executor) sweep() error {
 func younger(entry os.DirEntry, age time.Duration) bool {
 	info, err := entry.Info()
 	return err == nil && time.Since(info.ModTime()) < age
-}
-
-// interpreter is what New found out about a Python.
-type interpreter struct {
-	Executable string
-	Folders    []string // all that it reads modules from, and its prefixes
-	Versions   map[string]string
-}
-
-// needed are the distributions that a report cannot do without.
-var needed = [...]string{"ipykernel", "Jinja2"}
-
-const probeScript = `
-import json, os, sys
-from importlib import metadata
-versions = {}
-for name in sys.argv[1:]:
-    try:
-        versions[name] = metadata.version(name)
-    except metadata.PackageNotFoundError:
-        pass
-folders = {sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix}
-folders.update(p for p in sys.path if os.path.isdir(p))
-print(json.dumps({"Executable": sys.executable, "Folders": sorted(folders), "Versions": versions}))
-`
-
-// findPython asks an interpreter what it is and has.
-func findPython(ctx context.Context, python string) (interpreter, error) {
-	if python == "" {
-		python = "python3"
-	}
-	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
-	defer cancel()
-	args := append([]string{"-I", "-c", probeScript}, needed[:]...)
-	out, err := exec.CommandContext(ctx, python, args...).Output()
-	if err != nil {
-		return interpreter{}, fmt.Errorf("%w: run %s: %w", ErrNoPython, python, err)
-	}
-	var found interpreter
-	if err := json.Unmarshal(out, &found); err != nil {
-		return interpreter{}, fmt.Errorf("%w: %s answers %q", ErrNoPython, python, out)
-	}
-	for _, name := range needed {
-		if found.Versions[name] == "" {
-			return interpreter{}, fmt.Errorf("%w: %s has no %s", ErrNoPython, found.Executable, name)
-		}
-	}
-	return found, nil
 }

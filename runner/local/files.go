@@ -2,6 +2,7 @@ package local
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -55,12 +56,9 @@ func getFile(dir, name string, limit int64) ([]byte, error) {
 		return nil, err
 	}
 	defer root.Close()
-	info, err := root.Lstat(filepath.FromSlash(name))
+	info, err := lstatWithoutLinks(root, name)
 	if err != nil {
 		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is no regular file: %w", name, fs.ErrNotExist)
 	}
 	if info.Size() > limit {
 		return nil, fmt.Errorf("%s has %d bytes, the limit is %d: %w", name, info.Size(), limit, runner.ErrTooLarge)
@@ -71,6 +69,26 @@ func getFile(dir, name string, limit int64) ([]byte, error) {
 	}
 	defer file.Close()
 	return io.ReadAll(io.LimitReader(file, limit))
+}
+
+// lstatWithoutLinks finds a regular file below root with none but folders on the way.
+func lstatWithoutLinks(root *os.Root, name string) (os.FileInfo, error) {
+	if !fs.ValidPath(name) {
+		return nil, fmt.Errorf("%q names no file of the work folder: %w", name, fs.ErrNotExist)
+	}
+	for i, c := range name {
+		if c != '/' {
+			continue
+		}
+		if info, err := root.Lstat(filepath.FromSlash(name[:i])); err != nil || !info.IsDir() {
+			return nil, errors.Join(err, fmt.Errorf("%s is no folder: %w", name[:i], fs.ErrNotExist))
+		}
+	}
+	info, err := root.Lstat(filepath.FromSlash(name))
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s is no regular file: %w", name, fs.ErrNotExist)
+	}
+	return info, err
 }
 
 // listFiles returns the regular files below dir, sorted, up to maxListed of them.
@@ -99,16 +117,52 @@ func listFiles(ctx context.Context, dir string) ([]string, error) {
 	return names, err
 }
 
-// removeAll removes a folder also where the notebook has taken away our right to.
-func removeAll(dir string) error {
-	if err := os.RemoveAll(dir); err == nil {
+// removeAll removes a folder as a notebook left it: with folders that it closed to
+// us, or nested deeper than a path can say or a process can have open. Folders in
+// folders are first moved to the top, so that no depth is ever descended to.
+func removeAll(top string) error {
+	if err := os.Chmod(top, 0o700); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	_ = filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
-		if entry != nil && entry.IsDir() {
-			_ = os.Chmod(path, 0o700) // what this cannot mend, RemoveAll reports
+	for {
+		entries, err := os.ReadDir(top)
+		if err != nil {
+			return err
 		}
-		return nil
-	})
-	return os.RemoveAll(dir)
+		var errs []error
+		for _, entry := range entries {
+			path := filepath.Join(top, entry.Name())
+			if entry.IsDir() {
+				errs = append(errs, raiseFolders(path, top))
+			}
+			errs = append(errs, os.RemoveAll(path))
+		}
+		if err := errors.Join(errs...); err != nil {
+			return err
+		}
+		if len(entries) == 0 {
+			return os.Remove(top)
+		}
+	}
+}
+
+// raiseFolders moves the folders in dir to top, under names that nobody knows.
+func raiseFolders(dir, top string) error {
+	if err := os.Chmod(dir, 0o700); err != nil {
+		return err
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		if !entry.IsDir() {
+			continue
+		}
+		path := filepath.Join(dir, entry.Name())
+		if err := errors.Join(os.Chmod(path, 0o700), os.Rename(path, filepath.Join(top, rand.Text()))); err != nil {
+			return err
+		}
+	}
+	return nil
 }

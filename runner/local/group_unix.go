@@ -6,15 +6,67 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"runtime"
+	"sync"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 )
 
-// inGroup puts cmd into a process group of its own and returns what kills the group.
-func inGroup(cmd *exec.Cmd) (kill func()) {
+// socketPathMax is the length of the longest path of a Unix socket.
+const socketPathMax = len(unix.RawSockaddrUnix{}.Path) - 1
+
+// group is the process group that a program leads.
+type group struct {
+	mu   sync.Mutex // guards what follows
+	pid  int
+	gone bool // the number may be somebody else's by now
+}
+
+func (g *group) kill() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !g.gone {
+		_ = unix.Kill(-g.pid, unix.SIGKILL) // ESRCH: gone already
+	}
+}
+
+// release kills the group for the last time.
+func (g *group) release() {
+	g.kill()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.gone = true
+}
+
+// startInGroup starts cmd as the leader of a process group. On Linux the leader dies
+// with us, however we die.
+func startInGroup(cmd *exec.Cmd) (*process, error) {
+	g := &group{}
+	p := &process{kill: g.kill, done: make(chan struct{})}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	return func() { _ = unix.Kill(-cmd.Process.Pid, unix.SIGKILL) } // ESRCH: gone already
+	dieWithUs(cmd.SysProcAttr)
+	started := make(chan error, 1)
+	go func() { // ends with the program, which p's owner waits for
+		runtime.LockOSThread() // for dieWithUs we are the thread that started it
+		defer runtime.UnlockOSThread()
+		err := cmd.Start()
+		if err == nil {
+			g.pid = cmd.Process.Pid
+		}
+		started <- err
+		if err != nil {
+			return
+		}
+		if awaitExit(g.pid) {
+			g.release() // before the number is given back, and with it the pipes' last writers
+		}
+		err = cmd.Wait()
+		g.release()
+		p.death = deathOf(err)
+		close(p.done)
+	}()
+	return p, <-started
 }
 
 // lockFile takes the lock of a sandbox; the kernel releases it when we die.
@@ -27,4 +79,13 @@ func lockFile(path string) (*os.File, error) {
 		return nil, errors.Join(err, file.Close())
 	}
 	return file, nil
+}
+
+// ownerOf returns the user that a file belongs to, -1 where that is unknown.
+func ownerOf(info os.FileInfo) int {
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return -1
+	}
+	return int(stat.Uid)
 }

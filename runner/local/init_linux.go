@@ -27,7 +27,8 @@ type initConfig struct {
 	Dir      string
 	Argv     []string
 	Env      []string
-	UID, GID int // 0: stay who we are
+	UID, GID int  // 0: stay who we are
+	UserNS   bool // we are in a user namespace of our own
 }
 
 // bind shows From of the machine as To of the sandbox.
@@ -142,6 +143,9 @@ func (c initConfig) enter() error {
 	if err := mountSystem(c.Root); err != nil {
 		return err
 	}
+	if c.UserNS { // the program shall not make one in which it has capabilities again
+		_ = os.WriteFile(filepath.Join(c.Root, "proc/sys/user/max_user_namespaces"), []byte("0"), 0) // not every system has it
+	}
 	if err := os.Chdir(c.Root); err != nil {
 		return err
 	}
@@ -209,6 +213,19 @@ func (b bind) mount(root string) error {
 	if err := unix.Mount(b.From, target, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
 		return err
 	}
+	attributes := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_NOSUID}
+	if !b.Writable {
+		attributes.Attr_set |= unix.MOUNT_ATTR_RDONLY
+	}
+	err = unix.MountSetattr(unix.AT_FDCWD, target, unix.AT_RECURSIVE, &attributes)
+	if errors.Is(err, unix.ENOSYS) { // before Linux 5.12
+		return b.remount(target)
+	}
+	return err
+}
+
+// remount does to the mount itself what mount does to those below it, too.
+func (b bind) remount(target string) error {
 	flags := uintptr(unix.MS_BIND | unix.MS_REMOUNT | unix.MS_NOSUID)
 	if !b.Writable {
 		flags |= unix.MS_RDONLY

@@ -96,11 +96,14 @@ func (s namespaceSpawner) start(p program) (*process, error) {
 		return nil, errors.Join(err, lifeline.Close(), statusR.Close())
 	}
 	kill := func() { _ = cmd.Process.Kill() } // PID 1 of its namespace: the kernel kills the rest
-	return watch(cmd, kill, func(err error) runner.Death {
+	proc := &process{kill: kill, done: make(chan struct{})}
+	go func() { // ends with the program, which proc's owner waits for
+		defer close(proc.done)
 		defer statusR.Close()
 		defer lifeline.Close()
-		return s.readStatus(statusR, err)
-	}), nil
+		proc.death = s.readStatus(statusR, cmd.Wait())
+	}()
+	return proc, nil
 }
 
 func (s namespaceSpawner) attributes(network bool) *syscall.SysProcAttr {
@@ -143,7 +146,7 @@ func (s namespaceSpawner) readStatus(r io.Reader, err error) runner.Death {
 // configFor lists what the program's root file system shows.
 func (s namespaceSpawner) configFor(p program) initConfig {
 	c := initConfig{
-		Root: filepath.Join(p.box, rootDir), Dir: p.dir, Argv: p.argv, Env: p.env,
+		Root: filepath.Join(p.box, rootDir), Dir: p.dir, Argv: p.argv, Env: p.env, UserNS: s.userNS,
 	}
 	if !s.userNS {
 		c.UID, c.GID = nobody, nobody
@@ -171,7 +174,7 @@ var systemFolders = [...]string{
 	"/etc/alternatives", "/etc/ca-certificates", "/etc/fonts", "/etc/ssl", "/etc/pki",
 	"/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d",
 	"/etc/group", "/etc/passwd", "/etc/nsswitch.conf", "/etc/hosts", "/etc/host.conf", "/etc/resolv.conf",
-	"/etc/gai.conf", "/etc/services", "/etc/protocols", "/etc/localtime", "/etc/timezone", "/etc/mime.types",
+	"/var/cache/fontconfig", "/etc/gai.conf", "/etc/services", "/etc/protocols", "/etc/localtime", "/etc/timezone", "/etc/mime.types",
 }
 
 // mountsFor shows a path of the system read-only, and what it links to under its own

@@ -27,12 +27,12 @@ func StartKernel(ctx context.Context, python, dir string) (*Kernel, error) {
 	if err != nil {
 		return nil, err
 	}
-	sockets, err := os.MkdirTemp("", "nbpress-")
+	sockets, err := os.MkdirTemp(socketParent(), "nbpress-")
 	if err != nil {
 		return nil, err
 	}
 	k := &Kernel{dir: sockets, log: newTail(logTail)}
-	if k.Connection, err = newConnection(filepath.Join(sockets, "k")); err != nil {
+	if k.Connection, err = newConnection(sockets + socketName); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(sockets))
 	}
 	connection, launcher := filepath.Join(sockets, "connection.json"), filepath.Join(sockets, "launcher.py")
@@ -51,6 +51,16 @@ func StartKernel(ctx context.Context, python, dir string) (*Kernel, error) {
 	}
 	k.Died = k.proc.died()
 	return k, nil
+}
+
+// socketParent returns the folder for temporary files, or another where sockets'
+// paths would be too long in it.
+func socketParent() string {
+	const below = len("/nbpress-1234567890") + len(socketName+"-1")
+	if parent := os.TempDir(); len(parent)+below <= socketPathMax {
+		return parent
+	}
+	return "/tmp"
 }
 
 // Log returns the end of what the kernel wrote to its standard output and error.

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"os/exec"
 	"sync"
 	"time"
@@ -46,16 +45,6 @@ func (p *process) died() <-chan runner.Death {
 // the pipe for ever.
 const pipeGrace = 2 * time.Second
 
-// watch waits for cmd, and then calls after, which says how it ended.
-func watch(cmd *exec.Cmd, kill func(), after func(error) runner.Death) *process {
-	p := &process{kill: sync.OnceFunc(kill), done: make(chan struct{})}
-	go func() {
-		defer close(p.done)
-		p.death = after(cmd.Wait())
-	}()
-	return p
-}
-
 // deathOf reads what exec.Cmd.Wait returned.
 func deathOf(err error) runner.Death {
 	var exit *exec.ExitError
@@ -90,16 +79,22 @@ func (t *tail) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// last returns the end of what was written, with a mark where the start is missing.
+// last returns the end of what was written, at most limit bytes, with a mark where
+// the start is missing and there is room for it.
 func (t *tail) last(limit int64) []byte {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	keep := min(int64(t.size), int64(len(t.buf)), limit)
-	end := t.buf[int64(len(t.buf))-keep:]
-	if keep == t.total {
-		return append([]byte(nil), end...)
+	keep := min(int64(t.size), int64(len(t.buf)), max(limit, 0))
+	var mark []byte
+	if keep < t.total {
+		mark = fmt.Appendf(nil, "[nbpress: only the end of %d bytes]\n", t.total)
+		if room := limit - int64(len(mark)); room >= 0 {
+			keep = min(keep, room)
+		} else {
+			mark = nil
+		}
 	}
-	return append(fmt.Appendf(nil, "[nbpress: the first %d bytes are left out]\n", t.total-keep), end...)
+	return append(mark, t.buf[int64(len(t.buf))-keep:]...)
 }
 
 // groupSpawner runs programs in a process group and hides nothing.
@@ -113,16 +108,7 @@ func (groupSpawner) inside(box, name string) string { return box + "/" + name }
 
 func (groupSpawner) start(p program) (*process, error) {
 	cmd := exec.Command(p.argv[0], p.argv[1:]...)
-	cmd.Dir, cmd.WaitDelay = p.dir, pipeGrace
-	// ipykernel looks at its parent every second and ends when it is gone.
-	cmd.Env = append(p.env, fmt.Sprintf("JPY_PARENT_PID=%d", os.Getpid()))
+	cmd.Dir, cmd.WaitDelay, cmd.Env = p.dir, pipeGrace, p.env
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = p.stdin, p.stdout, p.stderr
-	kill := inGroup(cmd)
-	if err := cmd.Start(); err != nil {
-		return nil, err
-	}
-	return watch(cmd, kill, func(err error) runner.Death {
-		kill() // what it left behind in its group
-		return deathOf(err)
-	}), nil
+	return startInGroup(cmd)
 }

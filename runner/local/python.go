@@ -1,0 +1,73 @@
+package local
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os/exec"
+	"strings"
+)
+
+// interpreter is what New found out about a Python.
+type interpreter struct {
+	Executable string
+	Folders    []string // all that it reads modules from, and its prefixes
+	Versions   map[string]string
+}
+
+// needed are the distributions that a report cannot do without.
+var needed = [...]string{"ipykernel", "Jinja2"}
+
+const probeScript = `
+import json, os, sys
+from importlib import metadata
+versions = {}
+for name in sys.argv[1:]:
+    try:
+        versions[name] = metadata.version(name)
+    except metadata.PackageNotFoundError:
+        pass
+folders = {sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix}
+folders.update(p for p in sys.path if os.path.isdir(p))
+print(json.dumps({"Executable": sys.executable, "Folders": sorted(folders), "Versions": versions}))
+`
+
+// findPython asks an interpreter what it is and has.
+func findPython(ctx context.Context, python string) (interpreter, error) {
+	if python == "" {
+		python = "python3"
+	}
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	args := append([]string{"-I", "-c", probeScript}, needed[:]...)
+	cmd := exec.CommandContext(ctx, python, args...)
+	cmd.WaitDelay = pipeGrace
+	out, err := cmd.Output()
+	if err != nil {
+		return interpreter{}, fmt.Errorf("%w: run %s: %w%s", ErrNoPython, python, err, lastWords(err))
+	}
+	var found interpreter
+	if err := json.Unmarshal(out, &found); err != nil {
+		return interpreter{}, fmt.Errorf("%w: %s answers %q", ErrNoPython, python, out)
+	}
+	for _, name := range needed {
+		if found.Versions[name] == "" {
+			return interpreter{}, fmt.Errorf("%w: %s has no %s", ErrNoPython, found.Executable, name)
+		}
+	}
+	return found, nil
+}
+
+// lastWords returns the last line that a program wrote to its standard error.
+func lastWords(err error) string {
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) {
+		return ""
+	}
+	text := strings.TrimSpace(string(exit.Stderr))
+	if text == "" {
+		return ""
+	}
+	return ": " + text[strings.LastIndexByte(text, '\n')+1:]
+}
