@@ -103,8 +103,12 @@ func executeCells(ctx context.Context, nb *notebook.Notebook, conn jupyter.Conne
 	defer func() {
 		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
 		defer cancel()
-		if shutdownErr := client.Shutdown(stop); shutdownErr != nil && o.Log != nil {
+		shutdownErr := client.Shutdown(stop)
+		if shutdownErr != nil && o.Log != nil {
 			o.Log.Debug("kernel did not agree to end", "error", shutdownErr) // its sandbox ends it
+		}
+		if shutdownErr == nil && failure == nil && dead != nil {
+			o.death.wait(exitTimeout) // it flushes files that the notebook left open
 		}
 		err = errors.Join(err, client.Close())
 	}()
@@ -113,6 +117,9 @@ func executeCells(ctx context.Context, nb *notebook.Notebook, conn jupyter.Conne
 
 // shutdownTimeout is how long a kernel gets to agree to end; it needs milliseconds.
 const shutdownTimeout = time.Second
+
+// exitTimeout is how long a kernel that agreed to end may take over it.
+const exitTimeout = 5 * time.Second
 
 // connectKernel returns a client, or a failure, or an error.
 func connectKernel(ctx context.Context, conn jupyter.Connection, o CellsOptions) (*jupyter.Client, *Failure, error) {

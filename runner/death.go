@@ -33,6 +33,14 @@ func (w *deathWatch) close() {
 	<-w.stopped
 }
 
+// wait returns when the kernel has ended, or after a while.
+func (w *deathWatch) wait(limit time.Duration) {
+	select {
+	case <-w.done:
+	case <-time.After(limit):
+	}
+}
+
 // reasonTimeout is how long the sandbox gets to say why a kernel died whose
 // connection ended.
 const reasonTimeout = 700 * time.Millisecond
