@@ -208,7 +208,8 @@ func (r *cellsRun) save() error {
 	return nil
 }
 
-// warnings returns the run's notes and one line per cell whose output was cut.
+// warnings returns the run's notes and one line per cell whose output was cut. In
+// texts, as in those of `nbpress check`, cells count from 1.
 func (r *cellsRun) warnings() []string {
 	cut := make(map[int]bool)
 	for _, c := range r.out.byParent {
@@ -216,7 +217,7 @@ func (r *cellsRun) warnings() []string {
 	}
 	for i := range r.nb.Cells {
 		if cut[i] {
-			r.notes = append(r.notes, fmt.Sprintf("the output of cell %d was cut: a notebook keeps %s", i, megabytes(r.o.OutputLimit)))
+			r.notes = append(r.notes, fmt.Sprintf("the output of cell %d was cut: a notebook keeps %s", i+1, megabytes(r.o.OutputLimit)))
 		}
 	}
 	return r.notes
@@ -324,14 +325,14 @@ func (r *cellsRun) judge(reply jupyter.Reply, err error, out *cellOutputs) (verd
 	case errors.Is(err, jupyter.ErrIdleLost):
 		return verdict{ended: true, failure: &Failure{Code: MessagesLost, Message: err.Error(), Cell: out.ref()}}, nil
 	case err != nil:
-		return verdict{ended: true}, fmt.Errorf("execute cell %d: %w", out.index, err)
+		return verdict{ended: true}, fmt.Errorf("execute cell %d: %w", out.index+1, err)
 	case reply.Status == "ok" && reply.AskExit:
-		r.note("cell %d ended the notebook: it called exit()", out.index)
+		r.note("cell %d ended the notebook: it called exit()", out.index+1)
 		return verdict{ended: true}, nil
 	case reply.Status == "ok":
 		return verdict{}, nil
 	case cleanExit(reply):
-		r.note("cell %d ended the notebook: it called sys.exit()", out.index)
+		r.note("cell %d ended the notebook: it called sys.exit()", out.index+1)
 		return verdict{ended: true}, nil
 	case reply.Status == "error" && (r.o.AllowErrors || out.cell.HasTag("raises-exception")):
 		return verdict{}, nil
@@ -357,7 +358,7 @@ func cleanExit(reply jupyter.Reply) bool {
 // does not heed that is left to its sandbox.
 func (r *cellsRun) outOfTime(ctx context.Context, out *cellOutputs) (jupyter.Reply, *Failure, error) {
 	if ctx.Err() != nil && !errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		return jupyter.Reply{}, nil, fmt.Errorf("execute cell %d: %w", out.index, context.Cause(ctx))
+		return jupyter.Reply{}, nil, fmt.Errorf("execute cell %d: %w", out.index+1, context.Cause(ctx))
 	}
 	f := &Failure{Code: CellTimeout, Message: fmt.Sprintf("the cell ran longer than %s", r.o.CellTimeout)}
 	if ctx.Err() != nil {

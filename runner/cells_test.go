@@ -173,12 +173,12 @@ func TestExecuteCells_OnARealKernel(t *testing.T) {
 			name:     "exit()",
 			cells:    []string{"print('a'); exit()", "print('never')"},
 			want:     []string{"[1] stdout a\n", "[ ]"},
-			warnings: []string{"cell 0 ended the notebook: it called exit()"},
+			warnings: []string{"cell 1 ended the notebook: it called exit()"},
 		},
 		{
 			name:     "sys.exit(0)",
 			cells:    []string{"import sys; sys.exit(0)", "print('never')"},
-			warnings: []string{"cell 0 ended the notebook: it called sys.exit()"},
+			warnings: []string{"cell 1 ended the notebook: it called sys.exit()"},
 		},
 		{
 			name:    "sys.exit(2)",
@@ -262,7 +262,7 @@ func TestExecuteCells_OnARealKernel(t *testing.T) {
 			name: "output over the limit", o: CellsOptions{OutputLimit: 1 << 20},
 			cells:    []string{"for i in range(50): print('x' * 1_000_000)\n'result'", "print('short')"},
 			failure:  nil,
-			warnings: []string{"the output of cell 0 was cut: a notebook keeps 1 MiB", "the output of cell 1 was cut: a notebook keeps 1 MiB"},
+			warnings: []string{"the output of cell 1 was cut: a notebook keeps 1 MiB", "the output of cell 2 was cut: a notebook keeps 1 MiB"},
 		},
 	}
 	for _, test := range tests {

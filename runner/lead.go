@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io/fs"
 	"log/slog"
 	"strings"
@@ -19,6 +18,9 @@ func (r *Runner) terminal(taking, work context.Context, t *task, log *slog.Logge
 		err := r.read(work, ManifestKey(t.id, t.generation), &m)
 		if !errors.Is(err, fs.ErrNotExist) {
 			return m, err
+		}
+		if taking.Err() != nil {
+			return m, taking.Err()
 		}
 		past, err := r.claim(taking, t)
 		if errors.Is(err, errExhausted) {
@@ -46,8 +48,7 @@ func exhausted(past history) *Failure {
 	for _, a := range past.attempts {
 		ended = append(ended, a.Ended)
 	}
-	return &Failure{Code: Internal, Message: fmt.Sprintf(
-		"%d attempts ended without a result: %s", len(ended), strings.Join(ended, ", "))}
+	return &Failure{Code: Internal, Message: "every attempt ended without a result: " + strings.Join(ended, ", ")}
 }
 
 // attempt makes one attempt under our claim. It is done when the run has a terminal
@@ -56,13 +57,13 @@ func (r *Runner) attempt(taking, work context.Context, t *task, past history, lo
 	started := now()
 	outcome, err := Press(work, r.exec, t.job(past.next))
 	record := Attempt{StartedAt: started, FinishedAt: now(), Sandbox: outcome.Sandbox, Seconds: outcome.Seconds}
-	if err != nil { // work ended under it
-		record.Ended = endedReleased
-		cleanup, cancel := context.WithTimeout(context.WithoutCancel(work), releaseTimeout)
-		defer cancel()
-		return m, false, errors.Join(err, r.settle(cleanup, t, past, record))
+	var artifacts []Artifact
+	if err == nil {
+		artifacts, err = r.publish(work, t, past.next, outcome)
 	}
-	artifacts, err := r.publish(work, t, past.next, outcome)
+	if err != nil && work.Err() != nil {
+		return m, false, errors.Join(err, r.release(work, t, past, record))
+	}
 	if err != nil {
 		outcome = Outcome{Failure: &Failure{Code: StoreFailed, Message: err.Error()}, Seconds: outcome.Seconds}
 	}
@@ -75,10 +76,21 @@ func (r *Runner) attempt(taking, work context.Context, t *task, past history, lo
 		}
 	}
 	m, err = r.commit(work, t.manifest(append(past.attempts, record), outcome, artifacts))
+	if err != nil && work.Err() != nil {
+		return m, false, errors.Join(err, r.release(work, t, past, record))
+	}
 	if err != nil {
 		return m, false, err
 	}
 	return m, true, r.settle(work, t, past, record)
+}
+
+// release lets go of an attempt whose work was ended under it. It counts for nothing.
+func (r *Runner) release(work context.Context, t *task, past history, record Attempt) error {
+	record.Ended, record.Message = endedReleased, ""
+	cleanup, cancel := context.WithTimeout(context.WithoutCancel(work), releaseTimeout)
+	defer cancel()
+	return r.settle(cleanup, t, past, record)
 }
 
 // now is the time as documents have it: UTC, to the millisecond.

@@ -64,7 +64,7 @@ func RenderPage(ctx context.Context, exec Executor, p Page) (page []byte, warnin
 		Template: p.Template, Files: p.Files, Output: p.Output, Languages: []string{p.Language}, Strict: p.Strict,
 	})
 	if err != nil {
-		return nil, nil, renderFailure(err)
+		return nil, nil, renderFailure(err, renderTimeout)
 	}
 	return result.Pages[p.Language], result.Warnings, nil
 }

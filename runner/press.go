@@ -56,7 +56,7 @@ const (
 	publishLimit  = 64 << 20 // one published file
 	maxPublished  = 50
 	logLimit      = 256 << 10
-	renderTimeout = 60 * time.Second
+	renderTimeout = 60 * time.Second // of all languages; at most half of timeout.run, so that the blame is clear
 	closeTimeout  = 30 * time.Second
 )
 
@@ -256,9 +256,9 @@ func (p *press) output(ctx context.Context, language string) ([]byte, error) {
 	output, err := p.sandbox.Get(ctx, "output.json", outputLimit)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, &Failure{Code: OutputMissing, Message: "the notebook wrote no output.json"}
+		return nil, &Failure{Code: OutputMissing, Message: "the notebook wrote no output.json that is a regular file"}
 	case errors.Is(err, ErrTooLarge):
-		return nil, &Failure{Code: OutputTooLarge, Message: fmt.Sprintf("output.json is over the limit of %d MiB: %v", outputLimit>>20, err)}
+		return nil, &Failure{Code: OutputTooLarge, Message: err.Error()}
 	case errors.Is(err, fs.ErrPermission):
 		return nil, &Failure{Code: OutputInvalid, Message: "output.json cannot be read: the notebook took the right to away"}
 	case err != nil:
@@ -308,7 +308,8 @@ func (p *press) published(ctx context.Context) (map[string][]byte, error) {
 
 // render makes every language's page, or none.
 func (p *press) render(ctx context.Context, outputs map[string][]byte) error {
-	bounded, cancel := context.WithTimeout(ctx, renderTimeout)
+	limit := min(renderTimeout, p.job.Bundle.Config.Timeout.Run/2)
+	bounded, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	pages := map[string][]byte{}
 	for execution, output := range outputs {
@@ -324,7 +325,7 @@ func (p *press) render(ctx context.Context, outputs map[string][]byte) error {
 			return ctx.Err() // the run's own time is up
 		}
 		if err != nil {
-			return renderFailure(err)
+			return renderFailure(err, limit)
 		}
 		maps.Copy(pages, result.Pages)
 		for _, w := range result.Warnings {
@@ -338,13 +339,13 @@ func (p *press) render(ctx context.Context, outputs map[string][]byte) error {
 }
 
 // renderFailure puts an error of the renderer into the words of manifests.
-func renderFailure(err error) error {
+func renderFailure(err error, limit time.Duration) error {
 	var refused *render.Error
 	switch {
 	case errors.As(err, &refused):
 		return &Failure{Code: Code(refused.Code), Message: refused.Error(), Traceback: refused.Traceback}
 	case errors.Is(err, context.DeadlineExceeded):
-		return &Failure{Code: RenderTimeout, Message: fmt.Sprintf("rendering took longer than %v", renderTimeout)}
+		return &Failure{Code: RenderTimeout, Message: fmt.Sprintf("rendering took longer than %v", limit)}
 	}
 	return err
 }

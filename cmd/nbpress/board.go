@@ -117,7 +117,7 @@ func (a *agent) boardRow(ctx context.Context, name string, item *newsItem) (gits
 		row.Trouble, row.Detail = gitsync.Failed, fmt.Sprintf("%d of %d runs", counts[runner.StatusError], len(item.cursor.Due))
 	}
 	if item.bundle == nil {
-		row.Trouble, row.Detail = gitsync.Broken, fmt.Sprintf("%d problems, the first: %s", len(item.problems), item.problems[0])
+		row.Trouble, row.Detail = gitsync.Broken, fmt.Sprintf("%s, the first: %s", mistakes(len(item.problems)), item.problems[0])
 	} else {
 		row.Title = item.bundle.Config.Title
 		if zone, err := time.LoadLocation(item.bundle.Config.Schedule.Timezone); err == nil && !row.Slot.IsZero() {

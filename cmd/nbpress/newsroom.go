@@ -271,7 +271,7 @@ func (a *agent) markBroken(ctx context.Context, name string, item *newsItem) err
 		SeenAt: time.Now().Truncate(time.Second), BundleCommit: item.commit.Hash, Status: runner.StatusError,
 		Error: &runner.RunError{
 			Code: runner.InvalidReport, Fault: runner.InvalidReport.Fault(),
-			Message: fmt.Sprintf("%d problems", len(lines)), Advice: runner.InvalidReport.Advice(), Problems: lines,
+			Message: mistakes(len(lines)) + " in the bundle", Advice: runner.InvalidReport.Advice(), Problems: lines,
 		},
 	})
 	if err != nil {
@@ -282,6 +282,13 @@ func (a *agent) markBroken(ctx context.Context, name string, item *newsItem) err
 	}
 	a.recorded.ring()
 	return a.store.Put(ctx, mark, []byte(item.commit.Hash+"\n"))
+}
+
+func mistakes(n int) string {
+	if n == 1 {
+		return "1 mistake"
+	}
+	return fmt.Sprintf("%d mistakes", n)
 }
 
 // flat makes one path segment of a report's name.

@@ -110,6 +110,8 @@ def render(request, language, data, warnings):
         message = str(err)
         if isinstance(err, jinja2.TemplateNotFound):
             message = f"{err.name!r} is no file of the bundle"
+        if isinstance(err, MemoryError):
+            message = "the page needs more memory than rendering may use"
         trace = "".join(traceback.format_exception(err))
         raise Refused("template_error", f"{type(err).__name__}: {message}" if message else type(err).__name__,
                       file, line, trace)
