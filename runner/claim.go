@@ -60,13 +60,22 @@ func (r *Runner) claim(ctx context.Context, t *task) (history, error) {
 		if past.commit == "" {
 			past.commit = t.commit
 		}
-		err = r.create(ctx, t.claimKey(past.next), claim{
+		ours := claim{
 			Holder: r.o.Holder, Commit: past.commit,
 			Deadline: started.Add(t.bundle.Config.Timeout.Run + claimSlack),
 			Attempt:  Attempt{StartedAt: started},
-		})
+		}
+		err = r.persist(ctx, func() error { return r.create(ctx, t.claimKey(past.next), ours) })
 		if !errors.Is(err, ErrExists) {
 			return past, err
+		}
+		// It may be there because the answer to an earlier try was lost.
+		var there claim
+		if err := r.read(ctx, t.claimKey(past.next), &there); err != nil {
+			return past, err
+		}
+		if there.Holder == ours.Holder && there.Attempt.StartedAt.Equal(started) {
+			return past, nil
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"runtime"
 	"slices"
@@ -34,9 +35,10 @@ type Runner struct {
 	log   *slog.Logger
 	queue *queue
 
-	mu     sync.Mutex // guards what follows
-	slots  map[string]*slotState
-	latest sync.Mutex // one advance of latest keys at a time
+	mu    sync.Mutex // guards what follows
+	slots map[slotID]*slotState
+
+	latest [64]sync.Mutex // one advance of an asset's latest keys at a time; an asset's is chosen by hash
 }
 
 // Slot is one due moment of a report, with the bundle that its runs use.
@@ -44,6 +46,15 @@ type Slot struct {
 	Record SlotRecord
 	Bundle *report.Bundle
 }
+
+// slotID is what a slot is known by: its name changes with its report's zone, the
+// ids of its runs do not.
+type slotID struct {
+	report string
+	at     int64 // Unix seconds
+}
+
+func idOf(record SlotRecord) slotID { return slotID{record.Report, record.ScheduledAt.Unix()} }
 
 // slotState is a slot under way.
 type slotState struct {
@@ -68,7 +79,7 @@ func New(exec Executor, store Store, o Options) *Runner {
 	}
 	return &Runner{
 		exec: exec, store: store, o: o, log: o.Log,
-		queue: newQueue(o.Slots, o.PerReport), slots: map[string]*slotState{},
+		queue: newQueue(o.Slots, o.PerReport), slots: map[slotID]*slotState{},
 	}
 }
 
@@ -102,18 +113,18 @@ func (r *Runner) Submit(ctx context.Context, slot Slot) error {
 func (r *Runner) enter(state *slotState, runs int) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	key := slotKey(state.record)
-	if r.slots[key] != nil {
+	id := idOf(state.record)
+	if r.slots[id] != nil {
 		return false
 	}
-	r.slots[key], state.open = state, runs
+	r.slots[id], state.open = state, runs
 	return true
 }
 
 func (r *Runner) leave(state *slotState) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	delete(r.slots, slotKey(state.record))
+	delete(r.slots, idOf(state.record))
 }
 
 // tasksOf returns the runs of a slot, one for each asset that its record names.
@@ -139,6 +150,7 @@ func tasksOf(state *slotState, bundle *report.Bundle) ([]*task, error) {
 
 // Open returns the slots that were submitted, here or by an earlier life, and have
 // not finished. Submitting them again, with the bundle of their commit, resumes them.
+// A record that cannot be read is logged and left where it is.
 func (r *Runner) Open(ctx context.Context) ([]SlotRecord, error) {
 	keys, err := r.store.List(ctx, slotsPrefix)
 	if err != nil {
@@ -147,8 +159,16 @@ func (r *Runner) Open(ctx context.Context) ([]SlotRecord, error) {
 	var records []SlotRecord
 	for _, key := range keys {
 		var record SlotRecord
-		if err := r.read(ctx, key, &record); err != nil {
+		data, err := r.store.Get(ctx, key)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // it has finished since
+		}
+		if err != nil {
 			return nil, fmt.Errorf("open slot: %w", err)
+		}
+		if record, err = Decode[SlotRecord](data, KindSlot); err != nil {
+			r.log.Error("open slot cannot be read", "key", key, "error", err)
+			continue
 		}
 		if zone, err := time.LoadLocation(record.Timezone); err == nil {
 			record.ScheduledAt = record.ScheduledAt.In(zone) // a slot's name is in the report's zone
@@ -195,8 +215,8 @@ func (r *Runner) lead(taking, work context.Context, t *task) {
 		r.o.Finished(manifest)
 		r.close(work, t)
 		r.queue.done(t)
-	case errors.Is(err, context.Canceled):
-		log.Info("run released")
+	case taking.Err() != nil:
+		log.Info("run released", "error", err)
 		r.queue.again(t, 0) // for the next life; ours takes nothing more
 	case errors.As(err, &held):
 		log.Info("run is another agent's", "holder", held.holder, "until", held.until)
