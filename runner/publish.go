@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"hash/fnv"
 	"io/fs"
 	"maps"
 	"path"
@@ -82,9 +83,12 @@ type latest struct {
 
 // advance copies a run's pages to its latest keys, unless they show a later slot.
 func (r *Runner) advance(ctx context.Context, t *task, m Manifest) error {
-	r.latest.Lock() // advances are short, and never race for the same asset
-	defer r.latest.Unlock()
-	marker := path.Join("latest", t.report, t.asset.ID)
+	marker := latestKey(t.report, t.asset.ID)
+	hash := fnv.New32a()
+	hash.Write([]byte(marker))
+	turn := &r.latest[hash.Sum32()%uint32(len(r.latest))]
+	turn.Lock()
+	defer turn.Unlock()
 	var shown latest
 	if err := r.read(ctx, marker, &shown); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err

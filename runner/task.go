@@ -63,6 +63,12 @@ func LatestKey(report, asset, language, name string) string {
 	return path.Join("pages", report, asset, "latest", language, name)
 }
 
+// latestKey is where it says which slot stands at the latest keys. The report's name
+// is one segment: reports stand inside each other, and an object is no folder.
+func latestKey(report, asset string) string {
+	return path.Join("latest", flat(report), asset+".yaml")
+}
+
 // ManifestKey is where a run's manifest stands.
 func ManifestKey(id RunID, generation int) string {
 	return fmt.Sprintf("runs/%s/g%d/manifest.yaml", id, generation)
@@ -78,8 +84,11 @@ func slotKey(record SlotRecord) string {
 	return slotsPrefix + slotFile(record.Report, record.ScheduledAt)
 }
 
-// slotFile is one flat name for a slot. No two reports share one: "~" is no
-// character of a report's name.
+// flat makes one segment of a report's name. No two reports share one: "~" is no
+// character of a name.
+func flat(report string) string { return strings.ReplaceAll(report, "/", "~") }
+
+// slotFile is one flat name for a slot.
 func slotFile(report string, scheduledAt time.Time) string {
-	return strings.ReplaceAll(report, "/", "~") + "~" + SlotName(scheduledAt) + ".yaml"
+	return flat(report) + "~" + SlotName(scheduledAt) + ".yaml"
 }
