@@ -21,7 +21,8 @@ type FakeExecutor struct {
 	OnStart func(ctx context.Context, spec runner.Spec) error
 	// OnCell is called for each cell that is executed. It returns the files that the
 	// cell writes, or the error that it raises; nil, nil writes "{}" as output.json.
-	OnCell func(spec runner.Spec, source string) (map[string][]byte, error)
+	// Its context ends with the kernel.
+	OnCell func(ctx context.Context, spec runner.Spec, source string) (map[string][]byte, error)
 
 	mu      sync.Mutex // guards what follows
 	started []runner.Spec
@@ -82,11 +83,11 @@ func (s *fakeSandbox) Kernel(context.Context) (jupyter.Connection, <-chan runner
 	return conn, nil, err
 }
 
-func (s *fakeSandbox) cell(source string) error {
+func (s *fakeSandbox) cell(ctx context.Context, source string) error {
 	var files map[string][]byte
 	var raised error
 	if s.of.OnCell != nil {
-		files, raised = s.of.OnCell(s.spec, source)
+		files, raised = s.of.OnCell(ctx, s.spec, source)
 	}
 	if files == nil && raised == nil {
 		files = map[string][]byte{"output.json": []byte("{}")}

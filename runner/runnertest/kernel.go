@@ -1,6 +1,7 @@
 package runnertest
 
 import (
+	"context"
 	"encoding/json"
 	"net"
 	"sync"
@@ -14,7 +15,7 @@ import (
 // fakeKernel speaks as much of the kernel's protocol as an unhurried client needs:
 // it says who it is and executes cells, one after the other, in Go.
 type fakeKernel struct {
-	execute func(source string) error // an error is raised in the cell
+	execute func(ctx context.Context, source string) error // an error is raised in the cell
 
 	iopub     chan *zmq4.Conn // holds the subscriber
 	over      chan struct{}   // closed by close
@@ -106,22 +107,28 @@ func (k *fakeKernel) shell(c *zmq4.Conn) {
 	case <-k.over:
 		return
 	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	k.all.Go(func() {
+		defer cancel()
+		<-k.over
+	})
 	for msg, err := c.RecvMsg(); err == nil; msg, err = c.RecvMsg() {
 		kind, parent, source := request(msg)
 		if kind == "kernel_info_request" {
 			say(c, "kernel_info_reply", parent, `{"protocol_version": "5.3", "language_info": {"name": "fake"}}`)
 		} else {
-			say(c, "execute_reply", parent, k.run(source))
+			say(c, "execute_reply", parent, k.run(ctx, source))
 		}
 		say(iopub, "status", parent, `{"execution_state": "idle"}`)
 	}
 }
 
 // run executes a cell and returns the content of its reply.
-func (k *fakeKernel) run(source string) string {
+func (k *fakeKernel) run(ctx context.Context, source string) string {
 	k.executed++
 	reply := map[string]any{"status": "ok", "execution_count": k.executed}
-	if err := k.execute(source); err != nil {
+	if err := k.execute(ctx, source); err != nil {
 		reply["status"], reply["ename"], reply["evalue"] = "error", "FakeError", err.Error()
 	}
 	content, err := json.Marshal(reply)
