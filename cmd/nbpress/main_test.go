@@ -53,6 +53,7 @@ func TestScript(t *testing.T) {
 				"GIT_COMMITTER_NAME=Ada Analyst", "GIT_COMMITTER_EMAIL=ada@example.com",
 				"GORACE=atexit_sleep_ms=0",
 			)
+			env.Values[envKey{}] = env.Vars
 			return os.MkdirAll(home, 0o755)
 		},
 		Condition: func(condition string) (bool, error) {

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -26,6 +27,7 @@ func scriptCommands() map[string]func(*testscript.TestScript, bool, []string) {
 	return map[string]func(*testscript.TestScript, bool, []string){
 		"await":     cmdAwait,
 		"bundles":   cmdBundles,
+		"measure":   cmdMeasure,
 		"merge":     cmdMerge,
 		"ledger":    cmdLedger,
 		"outcomes":  cmdOutcomes,
@@ -101,20 +103,22 @@ func cmdMerge(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Check(err)
 		when = when.Add(-age)
 	}
-	ts.Setenv("GIT_AUTHOR_DATE", when.Format(time.RFC3339))
-	ts.Setenv("GIT_COMMITTER_DATE", when.Format(time.RFC3339))
-	if !exists(repo) {
-		ts.Check(ts.Exec("git", "init", "-q", "--bare", "-b", "main", repo))
-	}
 	index := filepath.Join(ts.MkAbs("."), ".index-"+filepath.Base(repo))
+	defer os.Remove(index)
 	git := func(args ...string) {
-		ts.Check(ts.Exec("git", append([]string{"--git-dir", repo, "--work-tree", folder}, args...)...))
+		cmd := exec.Command("git", args...)
+		cmd.Env = append(slices.Clone(ts.Value(envKey{}).([]string)), "GIT_INDEX_FILE="+index,
+			"GIT_AUTHOR_DATE="+when.Format(time.RFC3339), "GIT_COMMITTER_DATE="+when.Format(time.RFC3339))
+		if out, err := cmd.CombinedOutput(); err != nil {
+			ts.Fatalf("%v: %v\n%s", cmd, err, out)
+		}
 	}
-	ts.Setenv("GIT_INDEX_FILE", index)
-	git("add", "-A", folder)
-	git("-c", "core.bare=false", "commit", "-q", "-m", "Merge "+args[1])
-	ts.Setenv("GIT_INDEX_FILE", "")
-	os.Remove(index)
+	if !exists(repo) {
+		git("init", "-q", "--bare", "-b", "main", repo)
+	}
+	work := []string{"--git-dir", repo, "--work-tree", folder, "-c", "core.bare=false"}
+	git(append(work, "add", "-A", folder)...)
+	git(append(work, "commit", "-q", "-m", "Merge "+args[1])...)
 }
 
 // cmdLedger prints the files of the months' branches whose path matches:
@@ -275,3 +279,50 @@ func processesWith(text string) []string {
 	}
 	return found
 }
+
+// cmdMeasure runs a program that must succeed and holds at most so much memory:
+// `measure MIB PROGRAM ARGS...`. The race detector gets its share on top.
+func cmdMeasure(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: measure MIB PROGRAM ARGS...")
+	}
+	limit, err := strconv.ParseInt(args[0], 10, 64)
+	ts.Check(err)
+	cmd := exec.Command(args[1], args[2:]...)
+	cmd.Dir, cmd.Env = ts.MkAbs("."), ts.Value(envKey{}).([]string)
+	cmd.Stdout, cmd.Stderr = ts.Stdout(), ts.Stderr()
+	ts.Check(cmd.Start())
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	var peak int64
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for running := true; running; {
+		select {
+		case <-tick.C: // the system's own count would include the kernels, its children
+			peak = max(peak, peakMemory(cmd.Process.Pid))
+		case err := <-ended:
+			ts.Check(err)
+			running = false
+		}
+	}
+	ts.Logf("[%d MiB at most]", peak>>10)
+	if peak>>10 > limit*raceFactor {
+		ts.Fatalf("%s had %d MiB, want %d at most", args[1], peak>>10, limit*raceFactor)
+	}
+}
+
+// peakMemory is the most memory that a process ever had, in KiB; 0 where it is gone.
+func peakMemory(pid int) int64 {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0
+	}
+	_, line, _ := strings.Cut(string(status), "VmHWM:")
+	var peak int64
+	_, _ = fmt.Sscan(line, &peak) // stays 0 where there is no such line
+	return peak
+}
+
+// envKey is where Setup leaves the script's environment.
+type envKey struct{}
