@@ -6,6 +6,7 @@ What differs from `python -m ipykernel_launcher`:
 - A stream's text is sent in pieces of bounded size, however much was printed.
 - The connection file is only read.
 - History stays in memory.
+- It ends at once when asked to: ipykernel now and then takes ten seconds.
 - What only people at a prompt need is not imported at the start: the debugger,
   the terminal front end and the completer's analyser. It stays importable.
 Everything else is as in any Jupyter kernel.
@@ -75,12 +76,28 @@ def headless_app():
                 sent = super().send(stream, part, *args, **kwargs)
             return sent
 
+    def finishing(thread):
+        """Returns the output thread's stop, which also does what the thread did not come to.
+
+        At its end the kernel joins its control thread, which may at that moment wait ten
+        seconds for the output thread to say that it has flushed.
+        """
+        stop, waiting = thread.stop, getattr(thread, "_events", ())
+
+        def stop_and_finish():
+            stop()
+            while waiting:
+                waiting.popleft()()
+
+        return stop_and_finish
+
     class IPKernelApp(kernelapp.IPKernelApp):  # the name stands in logs and configuration
         def _session_default(self):
             return PiecewiseSession(parent=self)
 
         def init_iopub(self, context):
             super().init_iopub(Patient(context))
+            self.iopub_thread.stop = finishing(self.iopub_thread)
 
         def write_connection_file(self, **kwargs):
             """Leaves the file alone: it was written for us and may be read-only."""
