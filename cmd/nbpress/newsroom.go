@@ -137,6 +137,8 @@ func (a *agent) adopt(ctx context.Context, items map[string]*newsItem) (first bo
 
 // entries returns what the planner needs to know of the reports that can run.
 func (a *agent) entries(items map[string]*newsItem) []schedule.Entry {
+	a.mu.Lock() // cursors move as slots fire
+	defer a.mu.Unlock()
 	var entries []schedule.Entry
 	for _, name := range slices.Sorted(maps.Keys(items)) {
 		item := items[name]
