@@ -3,7 +3,10 @@ package runner
 import (
 	"bytes"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
+	"unicode"
 
 	"gopkg.in/yaml.v3"
 )
@@ -144,6 +147,40 @@ func Encode(document any) ([]byte, error) {
 		return nil, fmt.Errorf("encode %T: %w", document, err)
 	}
 	return buf.Bytes(), nil
+}
+
+// MarshalYAML implements yaml.Marshaler.
+func (m Manifest) MarshalYAML() (any, error) {
+	type document Manifest // without this method
+	m.Warnings = readableAll(m.Warnings)
+	return document(m), nil
+}
+
+// MarshalYAML implements yaml.Marshaler.
+func (a Attempt) MarshalYAML() (any, error) {
+	type document Attempt
+	a.Message = readable(a.Message)
+	return document(a), nil
+}
+
+// MarshalYAML implements yaml.Marshaler.
+func (e RunError) MarshalYAML() (any, error) {
+	type document RunError
+	e.Message, e.Traceback, e.Problems = readable(e.Message), readable(e.Traceback), readableAll(e.Problems)
+	return document(e), nil
+}
+
+// readable returns what a notebook said without blanks in front. Where such a text
+// has several lines, yaml.v3 writes what it cannot read again (a tab) or reads as
+// something else (a line's end).
+func readable(text string) string { return strings.TrimLeftFunc(text, unicode.IsSpace) }
+
+func readableAll(texts []string) []string {
+	texts = slices.Clone(texts)
+	for i := range texts {
+		texts[i] = readable(texts[i])
+	}
+	return texts
 }
 
 // Decode reads a document that Encode wrote and checks that it is of the kind
