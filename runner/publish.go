@@ -65,7 +65,14 @@ func (r *Runner) commit(ctx context.Context, m Manifest) (Manifest, error) {
 // after a crash.
 func (r *Runner) finish(ctx context.Context, t *task, m Manifest) error {
 	name := string(m.ID) + "-" + path.Base(path.Dir(ManifestKey(m.ID, m.Generation))) + ".yaml"
-	if err := r.persist(ctx, func() error { return r.put(ctx, OutboxPrefix+name, m) }); err != nil {
+	err := r.persist(ctx, func() error {
+		original, err := r.store.Get(ctx, ManifestKey(m.ID, m.Generation)) // a newer agent's may hold more than m
+		if err != nil {
+			return err
+		}
+		return r.store.Put(ctx, OutboxPrefix+name, original)
+	})
+	if err != nil {
 		return err
 	}
 	r.o.Recorded()

@@ -326,6 +326,29 @@ func TestRunner_SubmitRefusesWhatCannotRun(t *testing.T) {
 	manifests(t, &store)
 }
 
+// The manifest of a newer agent goes to the ledger as it is, with keys that are new.
+func TestRunner_AdoptsAManifestThatIsThere(t *testing.T) {
+	var store runnertest.Memory
+	slot := slotOf(bundleOf("plant-1"), 6)
+	m := exampleRun()
+	m.ID, m.Report, m.Artifacts = idOf(slot, "plant-1"), "energy", nil
+	data, err := runner.Encode(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data = append(data, "mood: {good: 1}\n"...)
+	if err := store.Create(t.Context(), runner.ManifestKey(m.ID, 1), data); err != nil {
+		t.Fatal(err)
+	}
+	exec := &runnertest.FakeExecutor{}
+	l := begin(t, exec, &store, runner.Options{})
+	l.submit(t, slot)
+	l.finish(t, time.Minute)
+	if manifests(t, &store)["plant-1"].Error == nil || len(exec.Started()) != 0 {
+		t.Errorf("not adopted: %d attempts were started", len(exec.Started()))
+	}
+}
+
 // TestRunner_LoserAdoptsTheManifestThatIsThere: an agent that was frozen beyond its
 // deadline wakes up with a result of its own.
 func TestRunner_LoserAdoptsTheManifestThatIsThere(t *testing.T) {
