@@ -23,9 +23,10 @@ venv: .venv/made ## make .venv, the Python of demo and tests
 
 # Removed and made anew when a requirement changes, so that nothing old stays in it.
 .venv/made: $(REQUIREMENTS)
-	@$(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))' || { \
-		echo "make venv: $(PYTHON) must be Python 3.10 or newer with the modules venv and ensurepip" \
-			"(Debian and Ubuntu: apt-get install python3-venv); another one: make $(MAKECMDGOALS) PYTHON=/path/to/python3" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(not (3, 10) <= sys.version_info < (3, 14))' 2>/dev/null || { \
+		echo "make venv: $(PYTHON) is not a Python 3.10 to 3.13 (what the pinned numpy and pandas are built for)" \
+			"with the modules venv and ensurepip (Debian, Ubuntu: apt-get install python3-venv)." \
+			"Name another one: make $(MAKECMDGOALS) PYTHON=/path/to/python3" >&2; exit 1; }
 	rm -rf .venv
 	$(PYTHON) -m venv .venv
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check $(addprefix -r ,$(REQUIREMENTS))

@@ -34,6 +34,9 @@ EOF
 echo "== nbpress agent --config build/demo/nbpress.yaml --once"
 "$nbpress" agent --config "$demo/nbpress.yaml" --once
 
+pages=$(find "$demo/store/pages" -path '*/latest/*' -name index.html | sort)
+[ -n "$pages" ] || { echo "demo: the agent published no page" >&2; exit 1; }
+
 echo
 echo "== The ledger's log, as everybody sees it in Git"
 git -C "$demo/reports.git" for-each-ref --format='%(refname:short)' 'refs/heads/runs/2*' | while read -r branch; do
@@ -49,4 +52,4 @@ echo "== The status board, runs/status:README.md"
 git -C "$demo/reports.git" show runs/status:README.md
 echo
 echo "== Open these in a browser"
-find "$demo/store/pages" -path '*/latest/*' -name index.html | sort
+echo "$pages" | sed 's,^,file://,'
