@@ -53,7 +53,7 @@ type Outcome struct {
 // Limits on what a notebook may hand over, and on stages without one of their own.
 const (
 	outputLimit   = 64 << 20 // output.json
-	publishLimit  = 64 << 20 // one published file
+	publishLimit  = 64 << 20 // all published files together
 	maxPublished  = 50
 	logLimit      = 256 << 10
 	renderTimeout = 60 * time.Second // of all languages; at most half of timeout.run, so that the blame is clear
@@ -79,9 +79,9 @@ func Press(ctx context.Context, exec Executor, job Job) (outcome Outcome, err er
 	switch {
 	case err == nil, errors.As(err, &failure):
 	case context.Cause(bounded) == errRunTimeout:
-		failure = &Failure{Code: RunTimeout, Message: fmt.Sprintf("the run took longer than timeout.run, %v; it was in the stage %q", limit, p.stage)}
+		failure = &Failure{Code: RunTimeout, Message: fmt.Sprintf("the run took longer than timeout.run, %v; it was in the stage %q", limit, p.failed)}
 	default:
-		failure = &Failure{Code: Internal, Message: fmt.Sprintf("%s: %v", p.stage, err)}
+		failure = &Failure{Code: Internal, Message: fmt.Sprintf("%s: %v", p.failed, err)}
 	}
 	if failure != nil {
 		p.outcome.Failure, p.outcome.Pages, p.outcome.Published = failure, nil, nil
@@ -95,6 +95,7 @@ type press struct {
 	sandbox Sandbox
 	outcome Outcome
 	stage   string
+	failed  string    // the first stage that failed
 	entered time.Time // zero between stages
 }
 
@@ -111,7 +112,9 @@ func (p *press) run(ctx context.Context, exec Executor) (err error) {
 	defer func() {
 		cleanup, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 		defer cancel()
-		err = errors.Join(err, p.sandbox.Close(cleanup))
+		if closeErr := p.sandbox.Close(cleanup); closeErr != nil { // its executor sweeps; the result is none the worse
+			p.outcome.Warnings = append(p.outcome.Warnings, fmt.Sprintf("the sandbox was not removed: %v", closeErr))
+		}
 	}()
 	if named, ok := p.sandbox.(fmt.Stringer); ok {
 		p.outcome.Sandbox = named.String()
@@ -129,7 +132,11 @@ func (p *press) run(ctx context.Context, exec Executor) (err error) {
 func (p *press) in(stage, language string, f func() error) error {
 	p.enter(stage, language)
 	defer p.leave()
-	return f()
+	err := f()
+	if err != nil && p.failed == "" {
+		p.failed = p.stage
+	}
+	return err
 }
 
 // enter begins a stage, and ends the one before it.
@@ -279,7 +286,7 @@ func (p *press) published(ctx context.Context) (map[string][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	files := map[string][]byte{}
+	files, left := map[string][]byte{}, int64(publishLimit)
 	for _, pattern := range p.job.Bundle.Config.Publish {
 		matched := false
 		for _, name := range names {
@@ -288,13 +295,16 @@ func (p *press) published(ctx context.Context) (map[string][]byte, error) {
 				continue
 			}
 			matched = true
-			data, err := p.sandbox.Get(ctx, name, publishLimit)
-			if errors.Is(err, ErrTooLarge) {
-				return nil, &Failure{Code: OutputTooLarge, Message: err.Error()}
-			}
-			if err != nil {
+			data, err := p.sandbox.Get(ctx, name, left)
+			switch {
+			case errors.Is(err, ErrTooLarge):
+				return nil, &Failure{Code: OutputTooLarge, Message: fmt.Sprintf("publish: %v: all files together may have %d MiB", err, publishLimit>>20)}
+			case errors.Is(err, fs.ErrPermission):
+				return nil, &Failure{Code: OutputInvalid, Message: fmt.Sprintf("publish: %v", err)}
+			case err != nil:
 				return nil, err
 			}
+			left -= int64(len(data))
 			if files[path.Base(name)] = data; len(files) > maxPublished {
 				return nil, &Failure{Code: OutputTooLarge, Message: fmt.Sprintf("more than %d files match publish", maxPublished)}
 			}
