@@ -25,7 +25,7 @@ func TestMain(m *testing.M) {
 // on real kernels, real Git repositories and a real store.
 //
 // Beside testscript's own commands they have those of script_test.go. python3 is the
-// virtual environment's, $EXAMPLES is reports-example.
+// virtual environment's, $EXAMPLES is reports-example, $UNIQUE is no other process's word.
 func TestScript(t *testing.T) {
 	python, root := testenv.Python(t), testenv.Root(t)
 	// Kernels listen on Unix sockets, whose paths have 107 bytes at most: keep ours short.
@@ -45,6 +45,7 @@ func TestScript(t *testing.T) {
 			env.Vars = append(env.Vars,
 				"EXAMPLES="+filepath.Join(root, "reports-example"),
 				"PYTHON="+python,
+				"UNIQUE="+filepath.Base(work), // on this machine
 				"PATH="+filepath.Dir(python)+":"+os.Getenv("PATH"),
 				"HOME="+home, "XDG_CACHE_HOME="+filepath.Join(home, "cache"),
 				"VIRTUAL_ENV=",

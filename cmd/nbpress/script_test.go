@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -29,6 +30,7 @@ func scriptCommands() map[string]func(*testscript.TestScript, bool, []string) {
 		"bundles":   cmdBundles,
 		"measure":   cmdMeasure,
 		"merge":     cmdMerge,
+		"exits":     cmdExits,
 		"ledger":    cmdLedger,
 		"outcomes":  cmdOutcomes,
 		"processes": cmdProcesses,
@@ -224,7 +226,7 @@ func cmdAwait(ts *testscript.TestScript, neg bool, args []string) {
 	defer tick.Stop()
 	for {
 		cmd := exec.CommandContext(ctx, args[1], args[2:]...)
-		cmd.Dir = ts.MkAbs(".")
+		cmd.Dir, cmd.Env = ts.MkAbs("."), ts.Value(envKey{}).([]string)
 		out, _ := cmd.CombinedOutput() // a program that fails has not said it yet
 		if pattern.Match(out) != neg {
 			return
@@ -278,6 +280,24 @@ func processesWith(text string) []string {
 		}
 	}
 	return found
+}
+
+// cmdExits runs a program that must end with a status: `exits STATUS PROGRAM ARGS...`.
+func cmdExits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits STATUS PROGRAM ARGS...")
+	}
+	status := "0"
+	if err := ts.Exec(args[1], args[2:]...); err != nil {
+		var exit *exec.ExitError
+		if !errors.As(err, &exit) {
+			ts.Fatalf("%v", err)
+		}
+		status = strconv.Itoa(exit.ExitCode())
+	}
+	if status != args[0] {
+		ts.Fatalf("exit status %s, want %s", status, args[0])
+	}
 }
 
 // cmdMeasure runs a program that must succeed and holds at most so much memory:
