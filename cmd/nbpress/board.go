@@ -48,9 +48,11 @@ func (a *agent) boardNow(ctx context.Context) {
 	}
 	post, cancel := context.WithTimeout(ctx, landTimeout)
 	defer cancel()
-	if err := a.postBoard(post); err != nil && ctx.Err() == nil {
-		a.log.Warn("board not posted", "error", err)
+	if err := a.postBoard(post); err != nil {
 		a.changed.ring()
+		if ctx.Err() == nil {
+			a.log.Warn("board not posted", "error", err)
+		}
 	}
 }
 
