@@ -223,7 +223,13 @@ func (r *Runner) lead(taking, work context.Context, t *task) {
 		r.queue.again(t, min(time.Until(held.until), 30*time.Second))
 	default:
 		log.Error("run cannot go on", "error", err)
-		r.queue.again(t, 15*time.Second)
+		// It keeps its slot for a while: with the store away the next run would fare no
+		// better, and thousands of them would try in turn.
+		select {
+		case <-time.After(5 * time.Second):
+		case <-taking.Done():
+		}
+		r.queue.again(t, 10*time.Second)
 	}
 }
 
@@ -237,7 +243,8 @@ func (r *Runner) close(ctx context.Context, t *task) {
 	if !last {
 		return
 	}
-	if err := r.store.Delete(ctx, slotKey(t.slot.record)); err != nil {
+	err := r.persist(ctx, func() error { return r.store.Delete(ctx, slotKey(t.slot.record)) })
+	if err != nil {
 		r.log.Warn("slot not closed", "report", t.report, "error", err)
 	}
 	r.leave(t.slot)

@@ -625,6 +625,35 @@ func TestRunner_OutlivesAStoreThatIsAway(t *testing.T) {
 	}
 }
 
+// While the store is away, thousands of waiting runs do not hammer at it in turn.
+func TestRunner_GoesEasyOnAStoreThatIsAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var store runnertest.Memory
+		var assets []string
+		for i := range 500 {
+			assets = append(assets, fmt.Sprintf("customer-%03d", i))
+		}
+		l := begin(t, &runnertest.FakeExecutor{OnStart: raise}, &store, runner.Options{Slots: 4})
+		var calls atomic.Int32
+		back := time.Now().Add(time.Hour)
+		store.Before = func(_ context.Context, _, key string) error {
+			if !strings.HasPrefix(key, "runs/") || time.Now().After(back) {
+				return nil
+			}
+			calls.Add(1)
+			return errors.New("503 slow down")
+		}
+		l.submit(t, slotOf(bundleOf(assets...), 6))
+		l.finish(t, 2*time.Hour)
+		if n := calls.Load(); n > 4*3600/5+4 {
+			t.Errorf("%d calls in an hour", n)
+		}
+		if n := len(manifests(t, &store)); n != len(assets) {
+			t.Errorf("%d manifests, want %d", n, len(assets))
+		}
+	})
+}
+
 func TestRunner_LatestOnlyMovesForward(t *testing.T) {
 	var store runnertest.Memory
 	exec := &runnertest.FakeExecutor{OnCell: func(_ context.Context, _ runner.Spec, source string) (map[string][]byte, error) {
