@@ -148,7 +148,9 @@ func (q *queue) insert(t *task) {
 }
 
 func (q *queue) remove(t *task) {
-	tasks := slices.DeleteFunc(q.waiting[t.report], func(other *task) bool { return other == t })
+	tasks := q.waiting[t.report]
+	i := slices.Index(tasks, t)
+	tasks = slices.Delete(tasks, i, i+1)
 	if q.waiting[t.report] = tasks; len(tasks) == 0 {
 		delete(q.waiting, t.report)
 	}

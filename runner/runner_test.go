@@ -630,7 +630,7 @@ func TestRunner_GoesEasyOnAStoreThatIsAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var store runnertest.Memory
 		var assets []string
-		for i := range 500 {
+		for i := range 200 {
 			assets = append(assets, fmt.Sprintf("customer-%03d", i))
 		}
 		l := begin(t, &runnertest.FakeExecutor{OnStart: raise}, &store, runner.Options{Slots: 4})
@@ -711,11 +711,11 @@ func TestRunner_OpenSkipsWhatItCannotRead(t *testing.T) {
 	}
 }
 
-func TestRunner_TakesAThousandAssetsInItsStride(t *testing.T) {
+func TestRunner_TakesHundredsOfAssetsInItsStride(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var store runnertest.Memory
 		var assets []string
-		for i := range 1_000 {
+		for i := range 500 {
 			assets = append(assets, fmt.Sprintf("customer-%05d", i))
 		}
 		l := begin(t, &runnertest.FakeExecutor{OnStart: raise}, &store, runner.Options{Slots: 16})
