@@ -199,7 +199,8 @@ func TestPress_PublishesWhatMatchesBesideThePage(t *testing.T) {
 	if err != nil || outcome.Failure != nil {
 		t.Fatal(outcome.Failure, err)
 	}
-	want := map[string][]byte{"a.xlsx": []byte("a"), "b.xlsx": []byte("b")}
+	files := map[string][]byte{"a.xlsx": []byte("a"), "b.xlsx": []byte("b")}
+	want := map[string]map[string][]byte{"en": files, "ca": files}
 	if diff := cmp.Diff(want, outcome.Published); diff != "" {
 		t.Errorf("published (-want +got):\n%s", diff)
 	}
@@ -342,7 +343,7 @@ func TestPress_WithARealKernel(t *testing.T) {
 			code: runner.CellError, want: "ZeroDivisionError: division by zero", at: &runner.CellRef{Index: 2, ExecutionCount: 3, Line: 2},
 			kept: "executed.ipynb output.json",
 		}, {
-			name: "a run that takes too long", cells: []string{"import time\ntime.sleep(99)"}, timeout: 3 * time.Second,
+			name: "a run that takes too long", cells: []string{"import time\ntime.sleep(99)"}, timeout: 6 * time.Second,
 			code: runner.RunTimeout, want: "time was up", at: &runner.CellRef{Index: 0, ExecutionCount: 1, Line: 2}, kept: "executed.ipynb",
 		}, {
 			name: "a template with a mistake", cells: []string{environment, write}, template: "<p>\n{% if asset %}\n{{ asset|nofilter }}",
