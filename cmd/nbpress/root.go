@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"runtime/debug"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -102,16 +103,23 @@ Exit status: 0 done, 1 the report failed, 2 wrong use or invalid bundle, 3 infra
 	return root
 }
 
-// wrongArgs makes a wrong number of arguments, or an unknown command, wrong use.
+// wrongArgs makes a wrong number of arguments, an unknown command, and flags that are
+// missing or do not go together, wrong use.
 func wrongArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
-		if check == nil {
+		err := errors.Join(cmd.ValidateRequiredFlags(), cmd.ValidateFlagGroups())
+		if check != nil && err == nil {
+			err = check(cmd, args)
+		}
+		if err == nil {
 			return nil
 		}
-		if err := check(cmd, args); err != nil {
-			return wrongUse(fmt.Errorf("%w; see `%s --help`", err, cmd.CommandPath()))
+		if !cmd.HasParent() && len(args) > 0 {
+			if meant := cmd.SuggestionsFor(args[0]); len(meant) > 0 {
+				return wrongUse(fmt.Errorf("%w; did you mean %s?", err, strings.Join(meant, " or ")))
+			}
 		}
-		return nil
+		return wrongUse(fmt.Errorf("%w; see `%s --help`", err, cmd.CommandPath()))
 	}
 }
 
