@@ -19,7 +19,21 @@ type Options struct {
 	Dir    string       // where sandboxes stand while they live; "" means a folder of the system's own for temporary files
 	Init   []string     // the command that calls Init in this binary; nil means no isolation
 	Log    *slog.Logger // nil means slog.Default()
+
+	// Processes bounds the processes and threads of a sandbox, 0 means 4096. It needs
+	// isolation; as root without user namespaces all sandboxes share it.
+	Processes int
 }
+
+// isolation is what it takes to isolate programs.
+type isolation struct {
+	init      []string // as in Options
+	python    interpreter
+	processes int
+}
+
+// defaultProcesses is room for a pool of workers with a pool of threads each.
+const defaultProcesses = 4096
 
 // Executor makes sandboxes in a folder of this machine.
 type Executor struct {
@@ -65,7 +79,10 @@ func New(ctx context.Context, o Options) (*Executor, error) {
 	if e.python, err = findPython(ctx, o.Python); err != nil {
 		return nil, err
 	}
-	e.spawn = e.bestSpawner(ctx, o.Init)
+	if o.Processes == 0 {
+		o.Processes = defaultProcesses
+	}
+	e.spawn = e.bestSpawner(ctx, isolation{o.Init, e.python, o.Processes})
 	if err := e.sweep(); err != nil { // whatever a notebook left there, work goes on
 		e.log.Warn("stale sandboxes remain", "path", e.dir, "error", err)
 	}
@@ -97,11 +114,11 @@ func ownFolder(dir string) (string, error) {
 }
 
 // bestSpawner returns the first way of isolating that works here.
-func (e *Executor) bestSpawner(ctx context.Context, initCommand []string) spawner {
+func (e *Executor) bestSpawner(ctx context.Context, by isolation) spawner {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
 	var refused []string
-	for _, s := range isolating(initCommand, e.python) {
+	for _, s := range isolating(by) {
 		err := e.try(ctx, s)
 		if err == nil {
 			return s

@@ -35,8 +35,21 @@ func putFiles(ctx context.Context, dir string, fsys fs.FS, own func(string) erro
 		if err != nil {
 			return err
 		}
-		return errors.Join(putFile(path, file, own), file.Close())
+		return errors.Join(putFile(path, stoppable{file, ctx.Err}, own), file.Close())
 	})
+}
+
+// stoppable reads until there is a reason not to: a file may be endless.
+type stoppable struct {
+	io.Reader
+	reason func() error
+}
+
+func (s stoppable) Read(p []byte) (int, error) {
+	if err := s.reason(); err != nil {
+		return 0, err
+	}
+	return s.Reader.Read(p)
 }
 
 func putFile(path string, content io.Reader, own func(string) error) error {

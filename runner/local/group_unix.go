@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"sync"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -39,6 +40,14 @@ func (g *group) release() {
 	g.gone = true
 }
 
+// awaitEnd waits until the group has no member; but for those that the system is
+// slow to bury, that is at once.
+func (g *group) awaitEnd() {
+	for end := time.Now().Add(pipeGrace); time.Now().Before(end) && unix.Kill(-g.pid, 0) == nil; {
+		time.Sleep(time.Millisecond)
+	}
+}
+
 // startInGroup starts cmd as the leader of a process group. On Linux the leader dies
 // with us, however we die.
 func startInGroup(cmd *exec.Cmd) (*process, error) {
@@ -61,9 +70,9 @@ func startInGroup(cmd *exec.Cmd) (*process, error) {
 		if awaitExit(g.pid) {
 			g.release() // before the number is given back, and with it the pipes' last writers
 		}
-		err = cmd.Wait()
+		p.death = deathOf(cmd.Wait())
 		g.release()
-		p.death = deathOf(err)
+		g.awaitEnd()
 		close(p.done)
 	}()
 	return p, <-started

@@ -29,6 +29,8 @@ type initConfig struct {
 	Env      []string
 	UID, GID int  // 0: stay who we are
 	UserNS   bool // we are in a user namespace of our own
+
+	Processes uint64 // the limit on processes and threads
 }
 
 // bind shows From of the machine as To of the sandbox.
@@ -99,7 +101,7 @@ func (c initConfig) exec() (int, error) {
 		value    uint64
 	}{
 		{unix.RLIMIT_CORE, 0},
-		{unix.RLIMIT_NPROC, 4096},
+		{unix.RLIMIT_NPROC, c.Processes},
 		{unix.RLIMIT_FSIZE, 4 << 30},
 	} {
 		r := unix.Rlimit{Cur: limit.value, Max: limit.value}

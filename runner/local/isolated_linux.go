@@ -20,37 +20,35 @@ import (
 // owns nothing else, the one that distroless images call nonroot.
 const nobody = 65532
 
-// isolating returns the ways to isolate that this user may have, the better first.
-func isolating(initCommand []string, python interpreter) []spawner {
-	if len(initCommand) == 0 {
+// isolating returns the ways to isolate that this user may have, the best first.
+func isolating(base isolation) []spawner {
+	if len(base.init) == 0 {
 		return nil
 	}
-	base := namespaceSpawner{init: initCommand, python: python}
-	spawners := []spawner{base.in("user namespace", os.Getuid() != 0)}
-	if os.Geteuid() == 0 {
-		spawners = []spawner{base.in("namespaces as root", false), base.in("user namespace", true)}
+	own := namespaceSpawner{isolation: base, name: "user namespace", userNS: true}
+	if os.Geteuid() != 0 {
+		return []spawner{own}
 	}
-	return spawners
+	return []spawner{
+		namespaceSpawner{isolation: base, name: "user namespace as root", userNS: true, drop: true},
+		namespaceSpawner{isolation: base, name: "namespaces as root", drop: true}, // containers allow no more, at times
+		own,
+	}
 }
 
 // namespaceSpawner runs programs in namespaces of their own, below Init.
 type namespaceSpawner struct {
+	isolation
 	name   string
-	init   []string
-	python interpreter
-	userNS bool // map ourselves to root of a user namespace; else we are root
-}
-
-func (s namespaceSpawner) in(name string, userNS bool) namespaceSpawner {
-	s.name, s.userNS = name, userNS
-	return s
+	userNS bool // in a user namespace: limits and capabilities are its own
+	drop   bool // we are root, programs run as nobody; else they run as ourselves
 }
 
 func (s namespaceSpawner) String() string { return s.name }
 
 func (s namespaceSpawner) own(path string) error {
-	if s.userNS {
-		return nil // programs run as ourselves
+	if !s.drop {
+		return nil
 	}
 	return os.Lchown(path, nobody, nobody)
 }
@@ -114,11 +112,16 @@ func (s namespaceSpawner) attributes(network bool) *syscall.SysProcAttr {
 	if !network {
 		attributes.Cloneflags |= unix.CLONE_NEWNET
 	}
-	if s.userNS {
-		attributes.Cloneflags |= unix.CLONE_NEWUSER
-		attributes.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}}
-		attributes.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}}
+	if !s.userNS {
+		return attributes
 	}
+	attributes.Cloneflags |= unix.CLONE_NEWUSER
+	users, groups := syscall.SysProcIDMap{HostID: os.Getuid(), Size: 1}, syscall.SysProcIDMap{HostID: os.Getgid(), Size: 1}
+	if s.drop { // everybody is who they are
+		users, groups = syscall.SysProcIDMap{Size: 1<<32 - 1}, syscall.SysProcIDMap{Size: 1<<32 - 1}
+		attributes.GidMappingsEnableSetgroups = true
+	}
+	attributes.UidMappings, attributes.GidMappings = []syscall.SysProcIDMap{users}, []syscall.SysProcIDMap{groups}
 	return attributes
 }
 
@@ -146,9 +149,9 @@ func (s namespaceSpawner) readStatus(r io.Reader, err error) runner.Death {
 // configFor lists what the program's root file system shows.
 func (s namespaceSpawner) configFor(p program) initConfig {
 	c := initConfig{
-		Root: filepath.Join(p.box, rootDir), Dir: p.dir, Argv: p.argv, Env: p.env, UserNS: s.userNS,
+		Root: filepath.Join(p.box, rootDir), Dir: p.dir, Argv: p.argv, Env: p.env, UserNS: s.userNS, Processes: uint64(s.processes),
 	}
-	if !s.userNS {
+	if s.drop {
 		c.UID, c.GID = nobody, nobody
 	}
 	folders := []string{workDir, homeDir, tmpDir, socketDir}

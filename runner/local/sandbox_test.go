@@ -1,57 +1,263 @@
+//go:build linux
+
 package local_test
 
 import (
+	"bytes"
 	"context"
-	"log/slog"
+	"encoding/json"
+	"errors"
+	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"nbpress/internal/testenv"
 	"nbpress/runner"
 	"nbpress/runner/local"
+	"nbpress/runner/runnertest"
 )
 
-// newExecutor returns an executor with the best isolation of this machine.
-func newExecutor(t *testing.T) (*local.Executor, string) {
-	t.Helper()
-	dir := t.TempDir()
-	var warnings strings.Builder
-	e, err := local.New(t.Context(), local.Options{
-		Python: testenv.Python(t), Dir: dir, Init: []string{"/proc/self/exe", "sandbox-init"},
-		Log: slog.New(slog.NewTextHandler(&warnings, nil)),
+// Tests whose names begin with TestIsolated are run once more as an unprivileged user.
+
+func TestIsolated_Conforms(t *testing.T) {
+	e, dir := newExecutor(t, selfInit)
+	runnertest.Executor(t, func(*testing.T) runner.Executor { return e }, runnertest.ExecutorOptions{
+		Trusting: !isolates(t, e),
+		Remains:  func(t *testing.T, run runner.RunID) []string { return remains(t, dir, run) },
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if warnings.Len() > 0 {
-		t.Logf("log: %s", warnings.String())
-	}
-	return e, dir
 }
 
-func TestProbe(t *testing.T) {
-	e, dir := newExecutor(t)
-	box, err := e.Start(t.Context(), runner.Spec{Run: "run", Generation: 1, Attempt: 1})
+func TestProcessGroup_Conforms(t *testing.T) {
+	e, dir := newExecutor(t, nil)
+	runnertest.Executor(t, func(*testing.T) runner.Executor { return e }, runnertest.ExecutorOptions{
+		Trusting: true,
+		Remains:  func(t *testing.T, run runner.RunID) []string { return remains(t, dir, run) },
+	})
+}
+
+func TestIsolated_SeesLittleOfTheMachine(t *testing.T) {
+	e := isolated(t)
+	home, err := os.UserHomeDir()
+	if err != nil {
+		home = "/root"
+	}
+	hidden := []string{"/etc/shadow", "/var/lib", "/boot", "/sys", "/run", filepath.Join(testenv.Root(t), "go.mod"), t.TempDir(), filepath.Join(home, ".profile")}
+	hiddenJSON, err := json.Marshal(hidden)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := box.Put(t.Context(), os.DirFS("../../reports-example/data-quality")); err != nil {
+	passes(t, startBox(t, e), fmt.Sprintf(`
+import os, subprocess, sys
+for path in %s:
+    assert not os.path.exists(path), path
+status = dict(line.split(':\t', 1) for line in open('/proc/self/status').read().splitlines() if ':\t' in line)
+for kind in ('CapInh', 'CapPrm', 'CapEff', 'CapBnd', 'CapAmb'):
+    assert int(status[kind], 16) == 0, (kind, status[kind])
+assert status['NoNewPrivs'] == '1'
+assert set(p for p in os.listdir('/proc') if p.isdigit()) >= {'1'} and len([p for p in os.listdir('/proc') if p.isdigit()]) < 10
+assert os.readlink('/proc/self/fd/0') == '/dev/null'
+
+def refused(what, *args, **kwargs):
+    try:
+        what(*args, **kwargs)
+    except OSError:
+        return
+    assert False, ('allowed', what, args)
+for folder in ('/', '/etc', '/usr', '/usr/lib', '/nbpress', '/dev', sys.prefix, sys.base_prefix, os.path.dirname(os.__file__), '/proc/sys/kernel'):
+    refused(open, os.path.join(folder, 'new'), 'w')
+refused(os.rename, '/nbpress/work', '/nbpress/other')
+refused(open, '/proc/1/environ')
+refused(open, '/proc/sys/kernel/hostname', 'w')
+refused(os.mknod, 'sda', 0o600 | 0o060000, os.makedev(8, 0))
+refused(os.chroot, '.')
+refused(os.kill, 1, 0) if os.getuid() else None
+
+import ctypes
+libc = ctypes.CDLL(None, use_errno=True)
+MS_RDONLY, MS_REMOUNT, MS_BIND = 1, 32, 4096
+for target in (b'/', b'/usr', sys.prefix.encode()):
+    assert libc.mount(None, target, None, MS_REMOUNT | MS_BIND, None) == -1, target
+assert libc.mount(b'tmpfs', b'/nbpress/work', b'tmpfs', 0, None) == -1
+assert libc.umount2(b'/usr', 2) == -1
+CLONE_NEWUSER, CLONE_NEWNS = 0x10000000, 0x20000
+if libc.unshare(CLONE_NEWUSER | CLONE_NEWNS) == 0:  # where the machine cannot forbid it, it must not help
+    assert libc.mount(None, b'/usr', None, MS_REMOUNT | MS_BIND, None) == -1
+    assert libc.umount2(b'/usr', 2) == -1
+    refused(open, '/usr/new', 'w')
+`, hiddenJSON))
+}
+
+func TestIsolated_BoundsAForkBomb(t *testing.T) {
+	e := openExecutor(t, local.Options{Python: testenv.Python(t), Dir: t.TempDir(), Init: selfInit, Log: logTo(t), Processes: 200})
+	if !isolates(t, e) {
+		t.Skip("this machine allows no namespaces")
+	}
+	box := startBox(t, e)
+	passes(t, box, `
+import subprocess, sys
+bomb = '''
+import os, signal
+made = 0
+try:
+    while made < 10000:
+        if os.fork() == 0:
+            signal.pause()
+        made += 1
+except BlockingIOError:
+    print(made)
+'''
+made = int(subprocess.run([sys.executable, '-ISc', bomb], stdout=subprocess.PIPE, text=True).stdout)
+assert 0 < made < 200, made
+`)
+	if err := box.StopKernel(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	conn, died, err := box.Kernel(t.Context())
+	passes(t, startBox(t, e), "import subprocess; subprocess.run(['true'], check=True)") // the agent goes on
+}
+
+func TestSandbox_WorksInAFolderWithALongName(t *testing.T) {
+	for name, init := range map[string][]string{"isolated": selfInit, "process group": nil} {
+		t.Run(name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), strings.Repeat("long-name/", 12))
+			e := openExecutor(t, local.Options{Python: testenv.Python(t), Dir: dir, Init: init, Log: logTo(t)})
+			box := startBox(t, e)
+			passes(t, box, "pass")
+			passes(t, box, "import os; assert os.path.basename(os.getcwd()) == 'work'")
+		})
+	}
+}
+
+func TestStartKernel_WorksWithALongTMPDIR(t *testing.T) {
+	dir := t.TempDir()
+	long := filepath.Join(dir, strings.Repeat("n", 120))
+	if err := os.Mkdir(long, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("TMPDIR", long)
+	kernel, err := local.StartKernel(t.Context(), testenv.Python(t), dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Log(conn.IP)
-	data := []byte(`{"cells":[{"cell_type":"code","id":"a","metadata":{},"outputs":[],"execution_count":null,"source":"import os, sys, subprocess\nprint(os.getcwd(), os.getuid(), os.listdir('/'), os.listdir('/proc')[-10:], os.listdir('/etc'), dict(os.environ))\nprint(subprocess.run('ps aux; cat /proc/self/status | grep -i cap; ls -la /nbpress /tmp; mount', shell=True, capture_output=True, text=True))"}],"metadata":{},"nbformat":4,"nbformat_minor":5}`)
-	out, f, w, err := runner.ExecuteNotebook(context.Background(), data, conn, died, runner.CellsOptions{})
-	t.Log(string(out), f, w, err)
-	log, _ := box.Log(t.Context(), 10000)
-	t.Log(string(log))
+	defer kernel.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	_, failure, _, err := runner.ExecuteNotebook(ctx, notebookOf("open('here', 'w')"), kernel.Connection, kernel.Died, runner.CellsOptions{})
+	if err != nil || failure != nil {
+		t.Fatalf("got %v, %v; log: %s", failure, err, kernel.Log())
+	}
+	if _, err := os.Stat(filepath.Join(dir, "here")); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestNew_RefusesAPythonThatCannotServe(t *testing.T) {
+	bare := filepath.Join(t.TempDir(), "bare") // a Python without packages
+	script := fmt.Sprintf("#!/bin/sh\nexec %s -S \"$@\"\n", testenv.Python(t))
+	broken := filepath.Join(t.TempDir(), "broken")
+	for path, content := range map[string]string{bare: script, broken: "#!/bin/sh\necho no such library >&2\nexit 3\n"} {
+		if err := os.WriteFile(path, []byte(content), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for python, want := range map[string]string{
+		"/no/such/python": "/no/such/python",
+		bare:              "has no ipykernel",
+		broken:            "exit status 3: no such library",
+		"/bin/echo":       "answers",
+	} {
+		_, err := local.New(t.Context(), local.Options{Python: python, Dir: t.TempDir(), Log: logTo(t)})
+		if !errors.Is(err, local.ErrNoPython) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want ErrNoPython and %q", python, err, want)
+		}
+	}
+}
+
+func TestNew_RefusesAFolderThatIsNotItsOwn(t *testing.T) {
+	dir := t.TempDir()
+	link, file, theirs := filepath.Join(dir, "link"), filepath.Join(dir, "file"), filepath.Join(dir, "theirs")
+	if err := errors.Join(os.Symlink(t.TempDir(), link), os.WriteFile(file, nil, 0o600), os.Mkdir(theirs, 0o777)); err != nil {
+		t.Fatal(err)
+	}
+	refused := []string{link, file}
+	if os.Getuid() == 0 {
+		if err := os.Chown(theirs, 12345, 12345); err != nil {
+			t.Fatal(err)
+		}
+		refused = append(refused, theirs)
+	} else {
+		refused = append(refused, "/var") // root's
+	}
+	for _, folder := range refused {
+		if _, err := local.New(t.Context(), local.Options{Python: testenv.Python(t), Dir: folder, Log: logTo(t)}); err == nil {
+			t.Errorf("%s was accepted", folder)
+		}
+	}
+}
+
+func TestNew_WarnsWhereItCannotIsolate(t *testing.T) {
+	var log bytes.Buffer
+	for _, init := range [][]string{nil, {"/bin/false"}} {
+		log.Reset()
+		e := openExecutor(t, local.Options{Python: testenv.Python(t), Dir: t.TempDir(), Init: init, Log: textLog(&log)})
+		if !strings.Contains(log.String(), "local sandbox without isolation: trusted authors only") {
+			t.Errorf("Init %q: the log says %q", init, log.String())
+		}
+		if got := startBox(t, e).String(); got != "local, process group" {
+			t.Errorf("Init %q: the sandbox is %q", init, got)
+		}
+	}
+}
+
+func TestSandbox_IsRemovedHoweverTheNotebookLeftIt(t *testing.T) {
+	e, dir := newExecutor(t, selfInit)
+	box := startBox(t, e)
+	passes(t, box, `
+import os
+for i in range(25000):
+    os.mkdir('d')
+    os.chdir('d')
+os.chdir('/')
+os.makedirs(os.environ['HOME'] + '/a/b/c')
+os.chmod(os.environ['HOME'] + '/a/b', 0)
+`)
 	if err := box.Close(t.Context()); err != nil {
-		t.Fatal(err)
+		t.Errorf("close: %v", err)
 	}
-	left, _ := os.ReadDir(dir)
-	t.Log(left)
+	if left := remains(t, dir, "run"); len(left) > 0 {
+		t.Errorf("left: %q", left)
+	}
+}
+
+func TestAgent_LeavesNothingBehindWhenItIsKilled(t *testing.T) {
+	for _, mode := range []string{"isolated", "process group"} {
+		t.Run(mode, func(t *testing.T) {
+			dir := t.TempDir()
+			python := testenv.Python(t)
+			agent := startAgent(t, dir, python, mode)
+			if mode == "isolated" && !isolates(t, openExecutor(t, local.Options{Python: python, Dir: dir, Init: selfInit, Log: logTo(t)})) {
+				t.Skip("this machine allows no namespaces")
+			}
+			if len(marked(t, agent.run)) == 0 {
+				t.Fatal("the agent's kernel is not found")
+			}
+			alive := startBox(t, openExecutor(t, local.Options{Python: python, Dir: dir, Log: logTo(t)})) // sweeps, with the agent alive
+			if got := remains(t, dir, runner.RunID(agent.run)); len(got) == 0 {
+				t.Fatal("the folder of a living agent was swept")
+			}
+			if err := agent.process.Signal(syscall.SIGKILL); err != nil {
+				t.Fatal(err)
+			}
+			eventually(t, func() []string { return marked(t, agent.run) })
+			agent.wait()
+			openExecutor(t, local.Options{Python: python, Dir: dir, Log: logTo(t)})
+			if got := remains(t, dir, runner.RunID(agent.run)); len(got) != 0 {
+				t.Errorf("the next agent left %q", got)
+			}
+			passes(t, alive, "pass") // not swept
+		})
+	}
 }
