@@ -36,7 +36,7 @@ func exampleRun() runner.Manifest {
 		Warnings:  []string{`publish: no file matches "*.xlsx"`},
 		Error: &runner.RunError{
 			Code: runner.CellError, Fault: runner.FaultReport, Message: "ZeroDivisionError: division by zero",
-			Advice: runner.CellError.Advice(), Cell: &runner.CellRef{Index: 6, ExecutionCount: 4, Line: 3},
+			Advice: "Mend the cell and merge.", Cell: &runner.CellRef{Index: 6, ExecutionCount: 4, Line: 3},
 			Traceback: "Traceback (most recent call last)\nCell In[4], line 3\n      1 a = 1\n----> 3 a / 0\n\nZeroDivisionError: division by zero",
 		},
 	}
@@ -57,7 +57,7 @@ func exampleReport() runner.ReportRecord {
 		APIVersion: runner.APIVersion, Kind: runner.KindReport, Report: "weekly-energy",
 		SeenAt: time.Date(2026, 11, 23, 6, 0, 0, 0, time.UTC), BundleCommit: "5f1cd2a", Status: runner.StatusError,
 		Error: &runner.RunError{
-			Code: runner.InvalidReport, Fault: runner.FaultReport, Message: "1 problem", Advice: runner.InvalidReport.Advice(),
+			Code: runner.InvalidReport, Fault: runner.FaultReport, Message: "1 problem", Advice: "Run `nbpress check`.",
 			Problems: []string{`weekly-energy/config.json:3:5: unknown key "windo"; did you mean "window"?`},
 		},
 	}
