@@ -76,15 +76,18 @@ Each folder with a config.json is a report: a notebook, a Jinja2 template, catal
 a schedule. The agent runs it for every asset, renders a page per language, publishes
 the pages to the store and commits a manifest of each run to the ledger.
 
-Write reports:   nbpress check, run, execute, render
-Operate:         nbpress agent
-Look into runs:  nbpress list, show, logs, fetch
+Write reports:   nbpress check, run, execute, render     (docs/authors.md)
+Operate:         nbpress agent                           (docs/operations.md)
+Look into runs:  nbpress list, show, logs, fetch         (docs/reading.md)
 
 Exit status: 0 done, 1 the report failed, 2 wrong use or invalid bundle, 3 infrastructure.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          cobra.NoArgs,
-		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+
+		SuggestionsMinimumDistance: 2,
+
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetIn(std.in)
 	root.SetOut(std.out)
