@@ -68,6 +68,9 @@ func openMirror(dir, use string, r *remote, log *slog.Logger) (*mirror, error) {
 	return m, nil
 }
 
+// errUnsound says that branches of a mirror point to what is not there.
+var errUnsound = errors.New("a commit or its files are missing")
+
 // open takes the newest generation that can be read and drops the rest.
 func (m *mirror) open() error {
 	if err := os.MkdirAll(m.dir, 0o755); err != nil {
@@ -79,7 +82,10 @@ func (m *mirror) open() error {
 	}
 	for _, n := range slices.Backward(generations) {
 		o, err := openObjects(m.folder(n))
-		if err == nil && o.sound() {
+		if err == nil && !o.sound() {
+			err = errUnsound
+		}
+		if err == nil {
 			m.generation, m.newest = n, o
 			return m.drop(func(other int) bool { return other != n })
 		}

@@ -55,7 +55,7 @@ type meaning struct {
 
 // meanings is the one place that knows what a code means.
 var meanings = [...]meaning{
-	{CellError, FaultReport, false, "Read the traceback, mend the cell in the notebook and merge; then rerun."},
+	{CellError, FaultReport, false, "Read the traceback, mend the cell in the notebook and merge."},
 	{CellTimeout, FaultReport, false, "Make the cell faster, or raise timeout.cell in config.json."},
 	{RunTimeout, FaultReport, false, "Make the notebook faster, or raise timeout.run in config.json."},
 	{StartTimeout, FaultPlatform, true, "The kernel did not answer in time: look at the machine's load and at the kernel's log."},

@@ -24,10 +24,11 @@ const (
 // Status is how a run ended.
 type Status string
 
-// The two ways a run ends by itself.
+// The two ways a run ends by itself, and what becomes of a slot without runs.
 const (
 	StatusCompleted Status = "completed"
 	StatusError     Status = "error"
+	StatusSkipped   Status = "skipped" // the slot before was still under way
 )
 
 // Trigger is why a slot fired.
@@ -118,6 +119,7 @@ type SlotRecord struct {
 	BundleCommit string    `yaml:"bundle_commit" json:"bundle_commit"`
 	Assets       []string  `yaml:"assets,flow" json:"assets"`
 	Missed       *Missed   `yaml:"missed,omitempty,flow" json:"missed,omitempty"`
+	Status       Status    `yaml:"status,omitempty" json:"status,omitempty"` // "" or skipped
 }
 
 // Missed says what passed without a run before a catch-up slot.

@@ -41,9 +41,9 @@ type Step struct {
 
 // Outcome is all that an attempt leaves.
 type Outcome struct {
-	Pages     map[string][]byte // by language: all of them, or nil
-	Published map[string][]byte // files for beside each page, by name
-	Kept      map[string][]byte // executed.ipynb, output.json, kernel.log: for whoever looks into the run
+	Pages     map[string][]byte            // by language: all of them, or nil
+	Published map[string]map[string][]byte // by language: files for beside its page, by name
+	Kept      map[string][]byte            // executed.ipynb, output.json, kernel.log: for whoever looks into the run
 	Warnings  []string
 	Failure   *Failure // nil: completed
 	Sandbox   string
@@ -101,6 +101,9 @@ type press struct {
 
 // run goes through the stages in their order, per language where that is asked for.
 func (p *press) run(ctx context.Context, exec Executor) (err error) {
+	if err := p.granted(); err != nil {
+		return err
+	}
 	spec := p.spec()
 	err = p.in("start", "", func() error {
 		p.sandbox, err = exec.Start(ctx, spec)
@@ -126,6 +129,18 @@ func (p *press) run(ctx context.Context, exec Executor) (err error) {
 		}
 	}
 	return p.in("render", "", func() error { return p.render(ctx, outputs) })
+}
+
+// granted refuses what nobody can grant yet: no report runs without what it asks for.
+func (p *press) granted() error {
+	c := p.job.Bundle.Config
+	switch {
+	case len(c.Secrets) > 0:
+		return &Failure{Code: SecretMissing, Message: "nothing grants secrets yet; config.json asks for " + strings.Join(c.Secrets, ", ")}
+	case c.Token != "":
+		return &Failure{Code: TokenFailed, Message: "nothing mints tokens yet; config.json asks for " + c.Token}
+	}
+	return nil
 }
 
 // in runs a stage.
@@ -272,11 +287,25 @@ func (p *press) output(ctx context.Context, language string) ([]byte, error) {
 		return nil, err
 	}
 	p.outcome.Kept[artifactName("output", language, ".json")] = output
-	if p.outcome.Published != nil || len(p.job.Bundle.Config.Publish) == 0 {
+	if len(p.job.Bundle.Config.Publish) == 0 {
 		return output, nil
 	}
-	p.outcome.Published, err = p.published(ctx)
+	files, err := p.published(ctx)
+	if p.outcome.Published == nil {
+		p.outcome.Published = map[string]map[string][]byte{}
+	}
+	for _, served := range p.served(language) {
+		p.outcome.Published[served] = files
+	}
 	return output, err
+}
+
+// served lists the languages that an execution is for.
+func (p *press) served(execution string) []string {
+	if execution == "" {
+		return p.job.Languages
+	}
+	return []string{execution}
 }
 
 // published returns the files that match the report's patterns. They stand beside
@@ -310,7 +339,7 @@ func (p *press) published(ctx context.Context) (map[string][]byte, error) {
 			}
 		}
 		if !matched {
-			p.outcome.Warnings = append(p.outcome.Warnings, fmt.Sprintf("publish: no file matches %q", pattern))
+			p.warn(fmt.Sprintf("publish: no file matches %q", pattern))
 		}
 	}
 	return files, nil
@@ -323,13 +352,9 @@ func (p *press) render(ctx context.Context, outputs map[string][]byte) error {
 	defer cancel()
 	pages := map[string][]byte{}
 	for execution, output := range outputs {
-		languages := []string{execution}
-		if execution == "" {
-			languages = p.job.Languages
-		}
 		result, err := render.Pages(bounded, p.sandbox, render.Request{
 			Template: p.job.Bundle.Template, Files: p.job.Bundle.Files, Output: output,
-			Languages: languages, Strict: p.job.Bundle.Config.Strict,
+			Languages: p.served(execution), Strict: p.job.Bundle.Config.Strict,
 		})
 		if ctx.Err() != nil {
 			return ctx.Err() // the run's own time is up
@@ -339,13 +364,18 @@ func (p *press) render(ctx context.Context, outputs map[string][]byte) error {
 		}
 		maps.Copy(pages, result.Pages)
 		for _, w := range result.Warnings {
-			if !slices.Contains(p.outcome.Warnings, w) {
-				p.outcome.Warnings = append(p.outcome.Warnings, w)
-			}
+			p.warn(w)
 		}
 	}
 	p.outcome.Pages = pages
 	return nil
+}
+
+// warn notes a warning, once where every language has it.
+func (p *press) warn(warning string) {
+	if !slices.Contains(p.outcome.Warnings, warning) {
+		p.outcome.Warnings = append(p.outcome.Warnings, warning)
+	}
 }
 
 // renderFailure puts an error of the renderer into the words of manifests.

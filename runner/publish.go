@@ -32,9 +32,9 @@ func (r *Runner) publish(ctx context.Context, t *task, attempt int, o Outcome) (
 	}
 	for _, language := range slices.Sorted(maps.Keys(o.Pages)) {
 		// Each language's folder is whole: the page links to the files beside it.
-		for _, name := range slices.Sorted(maps.Keys(o.Published)) {
+		for _, name := range slices.Sorted(maps.Keys(o.Published[language])) {
 			a := Artifact{Language: language, Name: name, Key: t.pageKey(attempt, language, name)}
-			if err := put(a, o.Published[name]); err != nil {
+			if err := put(a, o.Published[language][name]); err != nil {
 				return nil, err
 			}
 		}

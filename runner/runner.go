@@ -109,6 +109,28 @@ func (r *Runner) Submit(ctx context.Context, slot Slot) error {
 	return nil
 }
 
+// Busy reports whether runs of a report's other slots than the one named are under way.
+func (r *Runner) Busy(report string, but time.Time) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, state := range r.slots {
+		if state.record.Report == report && !state.record.ScheduledAt.Equal(but) {
+			return true
+		}
+	}
+	return false
+}
+
+// Skip records a slot that passes without runs, because the one before is under way.
+func (r *Runner) Skip(ctx context.Context, record SlotRecord) error {
+	record.APIVersion, record.Kind, record.Status, record.Assets = APIVersion, KindSlot, StatusSkipped, nil
+	if err := r.put(ctx, OutboxPrefix+"slot-"+slotFile(record.Report, record.ScheduledAt), record); err != nil {
+		return fmt.Errorf("skip slot %s %s: %w", record.Report, SlotName(record.ScheduledAt), err)
+	}
+	r.o.Recorded()
+	return nil
+}
+
 // enter notes a slot as under way, unless it is.
 func (r *Runner) enter(state *slotState, runs int) bool {
 	r.mu.Lock()

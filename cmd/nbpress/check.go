@@ -22,7 +22,7 @@ func checkCommand(std streams) *cobra.Command {
 		Long: `Find every mistake in the bundles below each PATH (default: the current folder).
 
 Each mistake is one line: file:line:column: what; what to do. Nothing is printed where
-all is well. Nothing is executed.`,
+all is well. Nothing is executed, and templates are not parsed: nbpress run does that.`,
 		Example: `  nbpress check reports-example
   nbpress check --format github     # annotations in a pull request`,
 		RunE: func(cmd *cobra.Command, args []string) error {

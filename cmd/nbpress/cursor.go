@@ -95,3 +95,19 @@ func (a *agent) saveCursor(ctx context.Context, name string, c cursor) error {
 	}
 	return a.store.Put(ctx, cursorKey(name), data)
 }
+
+// dropCursors deletes the cursors of reports that are gone: should one come back, it
+// is new.
+func (a *agent) dropCursors(ctx context.Context, items map[string]*newsItem) error {
+	kept := map[string]bool{}
+	for name := range items {
+		kept[cursorKey(name)] = true
+	}
+	keys, err := a.store.List(ctx, "cursors/")
+	for _, key := range keys {
+		if !kept[key] {
+			err = errors.Join(err, a.store.Delete(ctx, key))
+		}
+	}
+	return err
+}

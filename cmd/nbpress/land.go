@@ -187,6 +187,8 @@ func describe(entries []entry) (subject, body string, trailers [][2]string) {
 			if f := e.run.Error; f != nil {
 				lines = append(lines, fmt.Sprintf("%s/%s: %s: %s%s", e.run.Report, e.run.Asset, f.Code, firstLine(f.Message), place(f.Cell)))
 			}
+		case e.slot != nil && e.slot.Status == runner.StatusSkipped:
+			t.add(e.slot.Report, e.slot.ScheduledAt, string(e.slot.Status))
 		case e.slot != nil:
 			t.add(e.slot.Report, e.slot.ScheduledAt, fmt.Sprintf("%d due", len(e.slot.Assets)))
 		case e.broken != nil:

@@ -104,7 +104,7 @@ func (f listFlags) list(ctx context.Context, std streams, v *ledgerView) error {
 	w := tabwriter.NewWriter(std.out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "ID\tREPORT\tASSET\tSLOT\tSTATUS\tWHAT")
 	for _, m := range runs {
-		what := fmt.Sprintf("%d pages", pages(m))
+		what := pages(m)
 		if m.Error != nil {
 			what = fmt.Sprintf("%s: %s", m.Error.Code, firstLine(m.Error.Message))
 		}
@@ -113,13 +113,16 @@ func (f listFlags) list(ctx context.Context, std streams, v *ledgerView) error {
 	return w.Flush()
 }
 
-// pages counts a run's pages.
-func pages(m runner.Manifest) int {
+// pages says how many pages a run has.
+func pages(m runner.Manifest) string {
 	n := 0
 	for _, a := range m.Artifacts {
 		if a.Name == "index.html" {
 			n++
 		}
 	}
-	return n
+	if n == 1 {
+		return "1 page"
+	}
+	return fmt.Sprintf("%d pages", n)
 }

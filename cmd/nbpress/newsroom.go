@@ -123,12 +123,8 @@ func (a *agent) adopt(ctx context.Context, items map[string]*newsItem) (first bo
 		}
 		item.cursor = now
 	}
-	for name := range a.reports {
-		if items[name] == nil { // should it come back, it is new
-			if err := a.store.Delete(ctx, cursorKey(name)); err != nil {
-				return false, err
-			}
-		}
+	if err := a.dropCursors(ctx, items); err != nil {
+		return false, err
 	}
 	first = !a.resumed
 	a.reports, a.resumed = items, true
@@ -162,7 +158,7 @@ func (a *agent) entries(items map[string]*newsItem) []schedule.Entry {
 
 // fire submits a slot's runs. The planner offers a slot again when it failed, and a
 // restarted agent may offer one that had been submitted: both do no harm.
-func (a *agent) fire(ctx context.Context, slot schedule.Slot) error {
+func (a *agent) fire(ctx context.Context, slot schedule.Slot) (err error) {
 	a.mu.Lock()
 	item := a.reports[slot.Report]
 	var due []string
@@ -171,21 +167,36 @@ func (a *agent) fire(ctx context.Context, slot schedule.Slot) error {
 	}
 	a.mu.Unlock()
 	if len(due) > 0 {
-		record := runner.SlotRecord{
-			Report: slot.Report, ScheduledAt: slot.At, Timezone: item.bundle.Config.Schedule.Timezone,
-			Window:       runner.Window{FromDay: runner.Day(slot.Days.From), ToDay: runner.Day(slot.Days.To)},
-			Trigger:      runner.Trigger(slot.Trigger),
-			BundleCommit: item.commit.Hash, Assets: due,
-		}
-		if m := slot.Missed; m != nil {
-			record.Missed = &runner.Missed{First: m.First, Last: m.Last, Count: m.Count}
-		}
-		if err := a.runner.Submit(ctx, runner.Slot{Record: record, Bundle: item.bundle}); err != nil {
+		if due, err = a.submit(ctx, slot, item, due); err != nil {
 			return err
 		}
-		a.log.Info("slot fired", "report", slot.Report, "slot", runner.SlotName(slot.At), "runs", len(due), "trigger", slot.Trigger)
 	}
 	return a.fired(ctx, slot, due)
+}
+
+// submit hands a slot to the runner, or records that it is skipped. It returns the
+// assets that run.
+func (a *agent) submit(ctx context.Context, slot schedule.Slot, item *newsItem, due []string) ([]string, error) {
+	config := item.bundle.Config.Schedule
+	record := runner.SlotRecord{
+		Report: slot.Report, ScheduledAt: slot.At, Timezone: config.Timezone,
+		Window:       runner.Window{FromDay: runner.Day(slot.Days.From), ToDay: runner.Day(slot.Days.To)},
+		Trigger:      runner.Trigger(slot.Trigger),
+		BundleCommit: item.commit.Hash, Assets: due,
+	}
+	if m := slot.Missed; m != nil {
+		record.Missed = &runner.Missed{First: m.First, Last: m.Last, Count: m.Count}
+	}
+	log := a.log.With("report", slot.Report, "slot", runner.SlotName(slot.At), "trigger", slot.Trigger)
+	if slot.Trigger == schedule.TriggerSchedule && config.Overlap == "skip" && a.runner.Busy(slot.Report, slot.At) {
+		log.Warn("slot skipped: the one before is under way")
+		return nil, a.runner.Skip(ctx, record)
+	}
+	if err := a.runner.Submit(ctx, runner.Slot{Record: record, Bundle: item.bundle}); err != nil {
+		return nil, err
+	}
+	log.Info("slot fired", "runs", len(due))
+	return due, nil
 }
 
 // fired moves a report's cursor past a slot.

@@ -32,7 +32,8 @@ func runCommand(std streams) *cobra.Command {
 		Use:   "run BUNDLE",
 		Short: "Run one report here and now, and write its pages into a folder",
 		Long: `Run one report here and now: execute its notebook for every asset, render every
-language and write the pages into a folder. No agent, no Git, no configuration.
+language and write the pages into OUT/ASSET/LANGUAGE/index.html. No agent, no Git, no
+configuration.
 
 The window is the one that the report would cover if it were due now; --window names
 another, --from and --to give the days.`,
@@ -78,6 +79,7 @@ func runBundle(ctx context.Context, std streams, dir string, flags runFlags) err
 	}
 	out := cmp.Or(flags.out, filepath.Join("nbpress-out", filepath.FromSlash(bundle.Name)))
 	failed := 0
+	fmt.Fprintf(std.err, "%s, %s to %s; %s\n", bundle.Name, window.FromDay, window.ToDay, bundle.ExecuteReason)
 	for _, asset := range assets {
 		show := newProgress(std.err, bundle.Name+"/"+asset.ID)
 		outcome, err := runner.Press(ctx, exec, runner.Job{
@@ -181,7 +183,7 @@ func write(dir string, o runner.Outcome) error {
 	}
 	for language, page := range o.Pages {
 		files[filepath.Join(language, "index.html")] = page
-		for name, data := range o.Published {
+		for name, data := range o.Published[language] {
 			files[filepath.Join(language, name)] = data
 		}
 	}

@@ -14,13 +14,15 @@ import (
 	"nbpress/runner"
 )
 
+const runUsage = "RUN is an id or its beginning, report/asset/latest, or report/asset/SLOT as in 2026-11-23T0600+0100."
+
 func showCommand(std streams) *cobra.Command {
 	var where whereFlags
 	var output string
 	cmd := &cobra.Command{
 		Use:     "show RUN",
 		Short:   "Show a run's manifest",
-		Long:    "Show a run's manifest. RUN is an id, or report/asset/latest.",
+		Long:    "Show a run's manifest. " + runUsage,
 		Example: "  nbpress show weekly-energy/plant-1/latest",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -50,6 +52,7 @@ func logsCommand(std streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "logs RUN",
 		Short:   "Print what a run's kernel wrote, and its traceback",
+		Long:    "Print what a run's kernel wrote, which is in the store, and its traceback. " + runUsage,
 		Example: "  nbpress logs data-quality/meter-9/latest",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -101,7 +104,8 @@ func fetchCommand(std streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "fetch RUN",
 		Short: "Copy a run's pages, executed notebook and output.json out of the store",
-		Example: `  nbpress fetch weekly-energy/plant-1/latest --out /tmp/look
+		Long:  "Copy all that a run left out of the store, which the agent's configuration names. " + runUsage,
+		Example: `  nbpress fetch weekly-energy/plant-1/latest --config nbpress.yaml --out /tmp/look
   jupyter lab /tmp/look/executed.ipynb`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -29,11 +29,11 @@ const MaxDepth = 64
 
 // Problem is one mistake in a file, for the person who wrote the file.
 type Problem struct {
-	File   string
-	Line   int    // from 1
-	Column int    // from 1, in characters
-	What   string // what is wrong, without a full stop
-	Do     string // what to do about it; "" where What says enough
+	File   string `json:"file"`
+	Line   int    `json:"line"`         // from 1
+	Column int    `json:"column"`       // from 1, in characters
+	What   string `json:"what"`         // what is wrong, without a full stop
+	Do     string `json:"do,omitempty"` // what to do about it; "" where What says enough
 }
 
 // String returns "file:line:column: what; what to do".

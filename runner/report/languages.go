@@ -83,6 +83,10 @@ func (l *loader) checkCatalogs(language string) {
 		}
 	}
 	if data, ok := l.bundle.Files[catalog(language, "po")]; ok {
+		if _, compiled := l.bundle.Files[catalog(language, "mo")]; !compiled {
+			l.problem(whole(l.path(catalog(language, "po"))), "not compiled: pages are translated by messages.mo",
+				"run msgfmt -o messages.mo messages.po, or pybabel compile, and commit both")
+		}
 		at, what := textProblem(l.path(catalog(language, "po")), data)
 		switch {
 		case what != "":

@@ -61,6 +61,8 @@ func repository(t testing.TB, archive *txtar.Archive) fstest.MapFS {
 		switch strings.TrimSpace(string(file.Data)) {
 		case "(none)":
 			delete(fsys, file.Name)
+		case "(MO)": // a catalog without messages
+			fsys[file.Name] = &fstest.MapFile{Data: []byte("\xde\x12\x04\x95" + strings.Repeat("\x00", 24))}
 		case "(link)":
 			fsys[file.Name] = &fstest.MapFile{Data: []byte("/etc/passwd"), Mode: fs.ModeSymlink}
 		default:
@@ -143,7 +145,7 @@ func TestLoad_TakesAGoodBundle(t *testing.T) {
 	}
 	wantFiles := map[string]bool{
 		"config.json": true, "report.ipynb": true, "template.html": true, "assets.csv": true, "helper.py": true,
-		"languages/ca/LC_MESSAGES/messages.po": true, "common/base.html": true, "common/mail.html": true,
+		"languages/ca/LC_MESSAGES/messages.mo": true, "languages/ca/LC_MESSAGES/messages.po": true, "common/base.html": true, "common/mail.html": true,
 	}
 	if diff := cmp.Diff(wantFiles, files); diff != "" {
 		t.Errorf("files (-want +got):\n%s", diff)
