@@ -181,6 +181,21 @@ func TestPress_PutsEveryFailureIntoACode(t *testing.T) {
 	}
 }
 
+func TestPress_RefusesWhatNobodyGrants(t *testing.T) {
+	secret, token := bundleOf("plant-1"), bundleOf("plant-1")
+	secret.Config.Secrets, token.Config.Token = []string{"DB_URL"}, "jwt"
+	for code, bundle := range map[runner.Code]*report.Bundle{runner.SecretMissing: secret, runner.TokenFailed: token} {
+		var exec runnertest.FakeExecutor
+		outcome, err := runner.Press(t.Context(), &exec, jobOf(bundle))
+		if err != nil || outcome.Failure == nil || outcome.Failure.Code != code {
+			t.Errorf("got %+v, %v; want %s", outcome.Failure, err, code)
+		}
+		if n := len(exec.Started()); n != 0 {
+			t.Errorf("%s: %d sandboxes were made", code, n)
+		}
+	}
+}
+
 // A result is a result, also when its sandbox would not go.
 func TestPress_TakesASandboxThatCannotBeClosedAsAWarning(t *testing.T) {
 	outcome, err := runner.Press(t.Context(), &faulty{close: errors.New("pod is stuck")}, jobOf(bundleOf("plant-1")))
@@ -235,10 +250,11 @@ func TestPress_BoundsWhatIsPublished(t *testing.T) {
 
 func TestPress_ExecutesOncePerLanguageWhereAsked(t *testing.T) {
 	bundle := bundleOf("plant-1")
-	bundle.ExecutePerLanguage = true
+	bundle.ExecutePerLanguage, bundle.Config.Publish = true, []string{"*.csv"}
 	bundle.Files[report.NotebookFile] = []byte(strings.Replace(cell, "$SCHEDULED_AT", "$LANGUAGE", 1))
 	exec := &runnertest.FakeExecutor{OnCell: func(_ context.Context, _ runner.Spec, source string) (map[string][]byte, error) {
-		return map[string][]byte{"output.json": []byte(source[len(source)-4:])}, nil
+		language := source[len(source)-4:]
+		return map[string][]byte{"output.json": []byte(language), "readings.csv": []byte(language)}, nil
 	}}
 	job := jobOf(bundle)
 	var steps []string
@@ -254,6 +270,12 @@ func TestPress_ExecutesOncePerLanguageWhereAsked(t *testing.T) {
 	pages := map[string][]byte{"en": []byte(`en "en"`), "ca": []byte(`ca "ca"`)}
 	if diff := cmp.Diff(pages, outcome.Pages); diff != "" {
 		t.Errorf("pages (-want +got):\n%s", diff)
+	}
+	published := map[string]map[string][]byte{
+		"en": {"readings.csv": []byte(`"en"`)}, "ca": {"readings.csv": []byte(`"ca"`)},
+	}
+	if diff := cmp.Diff(published, outcome.Published); diff != "" {
+		t.Errorf("published (-want +got):\n%s", diff)
 	}
 	kept := strings.Fields("executed.ca.ipynb executed.en.ipynb kernel.ca.log kernel.en.log output.ca.json output.en.json")
 	if diff := cmp.Diff(kept, slices.Sorted(maps.Keys(outcome.Kept))); diff != "" {

@@ -281,6 +281,42 @@ func TestRunner_SubmitIsIdempotent(t *testing.T) {
 	}
 }
 
+func TestRunner_KnowsWhichReportsAreBusy(t *testing.T) {
+	var store runnertest.Memory
+	release := make(chan struct{})
+	exec := &runnertest.FakeExecutor{OnStart: func(context.Context, runner.Spec) error { <-release; return nil }}
+	l := begin(t, exec, &store, runner.Options{})
+	slot := slotOf(bundleOf("plant-1"), 6)
+	at := slot.Record.ScheduledAt
+	l.submit(t, slot)
+	if l.Busy("energy", at) || !l.Busy("energy", at.Add(time.Hour)) || l.Busy("water", at) {
+		t.Errorf("busy but for that slot %v, but for a later one %v, another report %v; want the second alone",
+			l.Busy("energy", at), l.Busy("energy", at.Add(time.Hour)), l.Busy("water", at))
+	}
+	close(release)
+	l.finish(t, time.Minute)
+	if l.Busy("energy", at.Add(time.Hour)) {
+		t.Error("still busy when all runs have finished")
+	}
+}
+
+func TestRunner_RecordsASkippedSlot(t *testing.T) {
+	var store runnertest.Memory
+	recorded := 0
+	l := runner.New(&runnertest.FakeExecutor{}, &store, runner.Options{Recorded: func() { recorded++ }})
+	if err := l.Skip(t.Context(), slotOf(bundleOf("plant-1"), 6).Record); err != nil {
+		t.Fatal(err)
+	}
+	all := store.Objects()
+	got, err := runner.Decode[runner.SlotRecord]([]byte(all["outbox/slot-energy~2026-11-23T0600+0000.yaml"]), runner.KindSlot)
+	if err != nil || got.Status != runner.StatusSkipped || len(got.Assets) != 0 {
+		t.Errorf("got %+v, %v; want a skipped slot", got, err)
+	}
+	if len(all) != 1 || recorded != 1 {
+		t.Errorf("the store holds %d objects, Recorded was called %d times; want one of each", len(all), recorded)
+	}
+}
+
 // A report's zone may change while a slot of it is under way: its name changes, the
 // runs do not.
 func TestRunner_SubmitKnowsASlotInAnotherZone(t *testing.T) {
