@@ -39,6 +39,7 @@ func TestScript(t *testing.T) {
 		WorkdirRoot:         work,
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
+		UpdateScripts:       os.Getenv("NBPRESS_UPDATE_SCRIPTS") != "", // writes what cmp got into the scripts
 		Cmds:                scriptCommands(),
 		Setup: func(env *testscript.Env) error {
 			home := filepath.Join(env.WorkDir, ".home")
