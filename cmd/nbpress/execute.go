@@ -86,7 +86,7 @@ func executeNotebook(ctx context.Context, std streams, in, out string, flags exe
 	}
 	show.done("failed: " + string(failure.Code))
 	fmt.Fprint(std.err, explain(failure, sources))
-	if log := kernel.Log(); failure.Code == runner.KernelDied || failure.Code == runner.StartTimeout {
+	if log := kernel.Log(); len(log) > 0 && (failure.Code == runner.KernelDied || failure.Code == runner.StartTimeout) {
 		fmt.Fprintf(std.err, "\nThe kernel's own words:\n%s\n", log)
 	}
 	return &exitError{status: exitReportFailed}
