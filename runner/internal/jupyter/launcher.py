@@ -6,12 +6,14 @@ What differs from `python -m ipykernel_launcher`:
 - A stream's text is sent in pieces of bounded size, however much was printed.
 - The connection file is only read.
 - History stays in memory.
+- A crash in a C library leaves its Python traceback in the kernel's log.
 - It ends at once when asked to: ipykernel now and then takes ten seconds.
 - What only people at a prompt need is not imported at the start: the debugger,
   the terminal front end and the completer's analyser. It stays importable.
 Everything else is as in any Jupyter kernel.
 """
 
+import faulthandler
 import gc
 import os
 import sys
@@ -107,6 +109,7 @@ def headless_app():
 
 def main():
     gc.disable()  # imports make hardly any garbage
+    faulthandler.enable(os.dup(2))  # ipykernel takes 2 away, and can send nothing after a crash
     if sys.path and os.path.abspath(sys.path[0]) == os.path.dirname(os.path.abspath(__file__)):
         del sys.path[0]  # ipykernel puts the working folder there
     hold_back()
