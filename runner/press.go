@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -332,6 +333,9 @@ func (p *press) published(ctx context.Context) (map[string][]byte, error) {
 				return nil, &Failure{Code: OutputInvalid, Message: fmt.Sprintf("publish: %v", err)}
 			case err != nil:
 				return nil, err
+			}
+			if bytes.Equal(data, p.job.Bundle.Files[name]) && len(data) > 0 {
+				continue // the bundle's own: *.html is not for its template
 			}
 			left -= int64(len(data))
 			if files[path.Base(name)] = data; len(files) > maxPublished {

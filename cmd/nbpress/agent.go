@@ -72,10 +72,10 @@ type agent struct {
 	recorded bell   // the outbox holds something
 	changed  bell   // the board would look different
 	planned  string // the commit that the planner has; follow's own
+	resumed  bool   // what an earlier life left open goes on; follow's own
 
 	mu      sync.Mutex // guards what follows
 	reports map[string]*newsItem
-	resumed bool
 }
 
 // newAgent wires everything up; nothing runs yet.

@@ -87,15 +87,15 @@ func (a *agent) plan(ctx context.Context, commit gitsync.Commit) error {
 		}
 		items[name] = item
 	}
-	first, err := a.adopt(ctx, items)
-	if err != nil {
+	if err := a.adopt(ctx, items); err != nil {
 		return err
 	}
 	a.log.Info("commit planned", "commit", short(commit.Hash), "subject", commit.Subject, "reports", len(items))
-	if first {
+	if !a.resumed {
 		if err := a.resume(ctx); err != nil {
 			return err
 		}
+		a.resumed = true
 	}
 	a.planner.Update(a.entries(items))
 	a.planned = commit.Hash
@@ -103,32 +103,30 @@ func (a *agent) plan(ctx context.Context, commit gitsync.Commit) error {
 	return nil
 }
 
-// adopt makes items the reports, with their cursors, and says whether it is the first
-// time in this life.
-func (a *agent) adopt(ctx context.Context, items map[string]*newsItem) (first bool, err error) {
+// adopt makes items the reports, with their cursors.
+func (a *agent) adopt(ctx context.Context, items map[string]*newsItem) (err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for name, item := range items {
 		if before := a.reports[name]; before != nil {
 			item.cursor, item.ended = before.cursor, before.ended
 		} else if item.cursor, err = a.loadCursor(ctx, name); err != nil {
-			return false, err
+			return err
 		}
 		now := item.cursor.follow(item)
 		if reflect.DeepEqual(now, item.cursor) {
 			continue
 		}
 		if err := a.saveCursor(ctx, name, now); err != nil {
-			return false, err
+			return err
 		}
 		item.cursor = now
 	}
 	if err := a.dropCursors(ctx, items); err != nil {
-		return false, err
+		return err
 	}
-	first = !a.resumed
-	a.reports, a.resumed = items, true
-	return first, nil
+	a.reports = items
+	return nil
 }
 
 // entries returns what the planner needs to know of the reports that can run.
