@@ -23,7 +23,6 @@ type progress struct {
 	started time.Time
 	live    bool // a terminal
 	width   int
-	stage   string
 }
 
 func newProgress(out io.Writer, name string) *progress {
