@@ -87,7 +87,7 @@ type refs struct {
 func (r refs) tip(branch string) (string, plumbing.Hash, error) {
 	branch = cmp.Or(branch, r.head)
 	if branch == "" {
-		return "", plumbing.ZeroHash, fmt.Errorf("default branch: %w", fs.ErrNotExist)
+		return "", plumbing.ZeroHash, fmt.Errorf("its HEAD names no branch that has a commit: %w", fs.ErrNotExist)
 	}
 	tip, ok := r.branches[branch]
 	if !ok {

@@ -49,6 +49,9 @@ func renderPage(ctx context.Context, std streams, flags renderFlags) error {
 		return wrongUse(err)
 	}
 	files, err := templateFiles(flags)
+	if err == nil {
+		err = compiled(files, flags.language)
+	}
 	if err != nil {
 		return wrongUse(err)
 	}
@@ -104,4 +107,14 @@ func templateFiles(flags renderFlags) (map[string][]byte, error) {
 		files["languages/"+path] = data
 	}
 	return files, nil
+}
+
+// compiled refuses a catalog that no page would be translated by.
+func compiled(files map[string][]byte, language string) error {
+	catalog := "languages/" + language + "/LC_MESSAGES/messages"
+	_, source := files[catalog+".po"]
+	if _, ok := files[catalog+".mo"]; source && !ok {
+		return fmt.Errorf("%s.po is not compiled: pages are translated by messages.mo; run msgfmt -o messages.mo messages.po", catalog)
+	}
+	return nil
 }
