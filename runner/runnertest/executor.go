@@ -123,8 +123,11 @@ const background = `
 import os, subprocess, sys, time
 def beat(name, **how):
     loop = f"while :; do echo x >>beat-{name}; sleep 0.05; done"
-    subprocess.Popen(['sh', '-c', loop if name != 'orphan' and name != 'daemon' else f'({loop}) &'],
-                     stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **how)
+    leaves = name in ('orphan', 'daemon')  # its parent ends at once
+    shell = subprocess.Popen(['sh', '-c', f'({loop}) &' if leaves else loop],
+                             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **how)
+    if leaves:
+        shell.wait()  # ipykernel waits for zombies
 names = []
 def background(trusting):
     beat('child'); beat('orphan'); names.extend(['child', 'orphan'])
@@ -140,7 +143,7 @@ def background(trusting):
 func secondKernel(tr *trial) {
 	box := tr.start(nil)
 	box.put(nil)
-	box.passes(background + `
+	box.leaves(background + `
 import tempfile
 left = 'from the first kernel'
 for folder in (os.environ['HOME'], tempfile.gettempdir()):
@@ -213,7 +216,7 @@ func deaths(tr *trial) {
 func renderApart(tr *trial) {
 	box := tr.start(map[string]string{"PYTHONSTARTUP": "template.html", "PYTHONOPTIMIZE": "1"})
 	box.put(map[string]string{"template.html": "{{ work folder }}"})
-	box.passes(background + `
+	box.leaves(background + `
 import site, tempfile
 poison = "raise SystemExit('poisoned')\n"
 folders = ['.', os.environ['HOME'], tempfile.gettempdir(), site.getusersitepackages()]

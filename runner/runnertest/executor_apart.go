@@ -1,15 +1,11 @@
 package runnertest
 
 import (
-	"context"
 	"crypto/rand"
 	"os"
 	"path/filepath"
 	"slices"
 	"testing"
-	"time"
-
-	"nbpress/runner"
 )
 
 // This file holds the rows about what a notebook can see of the agent and of others.
@@ -97,26 +93,12 @@ func neighbours(tr *trial) {
 	theirs := newSecret(tr.T)
 	box := tr.start(map[string]string{"TOKEN": theirs.value})
 	box.put(map[string]string{"data.txt": theirs.value})
-	ready := make(chan struct{})
-	ctx, cancel := context.WithCancel(tr.Context())
-	defer cancel()
-	done := make(chan struct{})
-	conn, dead, err := box.Kernel(tr.Context())
-	must(tr.T, err)
-	go func() {
-		defer close(done)
-		_, _, _, _ = runner.ExecuteNotebook(ctx, notebookOf(`
+	conn, wait := box.holds(`
 import os, subprocess
 for folder in (os.environ['HOME'], '/tmp', '/dev/shm'):
     open(folder + '/token', 'w').write(os.environ['TOKEN'])
 sleeper = subprocess.Popen(['sh', '-c', 'sleep 600 # ' + os.environ['TOKEN']])
-`, "import time; time.sleep(600)"), conn, dead, runner.CellsOptions{Grace: time.Second, Progress: func(p runner.Progress) {
-			if p.Cell == 2 && p.Event == runner.CellStarted {
-				close(ready)
-			}
-		}})
-	}()
-	tr.await(ready, "the neighbour's notebook")
+`)
 	other := tr.start(nil)
 	other.put(nil)
 	other.passes(search + `
@@ -131,6 +113,6 @@ if ` + tr.python(conn.Transport) + ` == 'ipc':  # over TCP the key is what keeps
             continue
         assert False, 'the neighbour listens'
 `)
-	cancel()
-	tr.await(done, "ExecuteNotebook to heed its context")
+	must(tr.T, box.StopKernel(tr.Context()))
+	wait()
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"nbpress/runner"
+	"nbpress/runner/internal/jupyter"
 )
 
 // trial is a row of the executor's suite under way.
@@ -139,6 +140,47 @@ func (b *box) passes(cells ...string) {
 	if result := b.run(cells...); result.failure != nil {
 		b.tr.Fatalf("%s: %s\n%s\nlog:\n%s", result.failure.Code, result.failure.Message, result.failure.Traceback, b.log(4096))
 	}
+}
+
+// holds runs code, which must not fail, in a new kernel that then stays busy. The
+// kernel's end by whatever means is for the caller, who then calls wait.
+func (b *box) holds(code string) (conn jupyter.Connection, wait func()) {
+	b.tr.Helper()
+	conn, dead, err := b.Kernel(b.tr.Context())
+	must(b.tr.T, err)
+	ready, done := make(chan struct{}), make(chan struct{})
+	var failure *runner.Failure
+	go func() {
+		defer close(done)
+		_, failure, _, err = runner.ExecuteNotebook(b.tr.Context(), notebookOf(code, "import time; time.sleep(600)"), conn, dead,
+			runner.CellsOptions{Progress: func(p runner.Progress) {
+				if p.Cell == 2 && p.Event == runner.CellStarted {
+					close(ready)
+				}
+			}})
+	}()
+	select {
+	case <-ready:
+	case <-done:
+		b.tr.Fatalf("the notebook ended: %+v, %v; log:\n%s", failure, err, b.log(4096))
+	case <-time.After(rowTimeout):
+		b.tr.Fatal("the notebook hangs")
+	}
+	return conn, func() {
+		b.tr.Helper()
+		b.tr.await(done, "the notebook's end")
+		if failure == nil && err == nil {
+			b.tr.Error("the notebook ended well though its kernel was stopped")
+		}
+	}
+}
+
+// leaves runs code, which must not fail, and stops its kernel with all that it started.
+func (b *box) leaves(code string) {
+	b.tr.Helper()
+	_, wait := b.holds(code)
+	must(b.tr.T, b.StopKernel(b.tr.Context()))
+	wait()
 }
 
 func (b *box) get(name string, limit int64) []byte {
