@@ -46,7 +46,7 @@ func TestScript(t *testing.T) {
 			env.Vars = append(env.Vars,
 				"EXAMPLES="+filepath.Join(root, "reports-example"),
 				"PYTHON="+python,
-				"UNIQUE="+filepath.Base(work), // on this machine
+				"UNIQUE="+filepath.Base(work)+filepath.Base(env.WorkDir), // on this machine
 				"PATH="+filepath.Dir(python)+":"+os.Getenv("PATH"),
 				"HOME="+home, "XDG_CACHE_HOME="+filepath.Join(home, "cache"),
 				"VIRTUAL_ENV=",
