@@ -257,6 +257,7 @@ func (r *cellsRun) cell(ctx context.Context, p Progress) (verdict, error) {
 	}
 	defer cancel()
 	out := r.out.begin(p.Index, r.nb.Cells[p.Index])
+	out.number = p.Cell
 	reply, err := r.client.Execute(timed, source, r.out.message)
 	defer func() { out.finish(reply) }()
 	if err != nil && timed.Err() != nil && errors.Is(err, timed.Err()) {
@@ -307,9 +308,9 @@ func (c *cellOutputs) finish(reply jupyter.Reply) {
 	c.cell.Metadata["execution"] = times
 }
 
-// ref names the cell. The execution count is there as soon as the kernel started it.
+// ref names the cell. A kernel that died at once may not have told its count.
 func (c *cellOutputs) ref() *CellRef {
-	ref := &CellRef{Index: c.index}
+	ref := &CellRef{Index: c.index, ExecutionCount: c.number}
 	if c.cell.ExecutionCount != nil {
 		ref.ExecutionCount = *c.cell.ExecutionCount
 	}

@@ -26,12 +26,13 @@ type outputs struct {
 
 // cellOutputs are the outputs of one cell.
 type cellOutputs struct {
-	cell  *notebook.Cell
-	index int
-	held  []*output // beside cell.Outputs, one for one
-	clear bool      // clear_output(wait=True): drop everything before the next output
-	cut   bool      // the mark is set: only errors follow it
-	times map[string]string
+	number int // among the executed cells, from 1: its count, unless the kernel says otherwise
+	cell   *notebook.Cell
+	index  int
+	held   []*output // beside cell.Outputs, one for one
+	clear  bool      // clear_output(wait=True): drop everything before the next output
+	cut    bool      // the mark is set: only errors follow it
+	times  map[string]string
 }
 
 // output is what has to be known of one entry of cell.Outputs.
