@@ -74,7 +74,7 @@ func executeNotebook(ctx context.Context, std streams, in, out string, flags exe
 		err = errors.Join(err, os.WriteFile(out, executed, 0o644))
 	}
 	if err != nil {
-		show.done("interrupted")
+		show.done("not finished")
 		return err
 	}
 	for _, w := range warnings {

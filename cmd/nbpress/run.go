@@ -91,7 +91,7 @@ func runBundle(ctx context.Context, std streams, dir string, flags runFlags) err
 			err = write(filepath.Join(out, asset.ID), outcome)
 		}
 		if err != nil {
-			show.done("interrupted")
+			show.done("not finished")
 			return err
 		}
 		if show.outcome(outcome, bundle, filepath.Join(out, asset.ID)); outcome.Failure != nil {

@@ -36,7 +36,7 @@ func (l *loader) checkLanguages() {
 		if l.doc.Has("/languages") {
 			at = l.doc.At(strict.Pointer("languages", i))
 		}
-		l.problem(at, fmt.Sprintf("language %q has no catalog", language), "add "+catalog(language, "mo")+" (or .po)")
+		l.problem(at, fmt.Sprintf("language %q has no catalog", language), "add "+catalog(language, "mo")+"")
 	}
 	for _, folder := range folders {
 		l.checkCatalogs(folder)

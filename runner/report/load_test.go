@@ -129,6 +129,7 @@ func TestLoad_TakesAGoodBundle(t *testing.T) {
 	fsys := repository(t, &txtar.Archive{})
 	fsys["weekly/.git/config"] = &fstest.MapFile{}
 	fsys["weekly/__pycache__/x.pyc"] = &fstest.MapFile{}
+	fsys["weekly/nbpress-out/weekly/a/en/index.html"] = &fstest.MapFile{}
 	fsys["weekly/output.json"] = &fstest.MapFile{}
 	fsys["weekly/inner/config.json"] = &fstest.MapFile{Data: []byte("{}")}
 	fsys["weekly/common/base.html"] = &fstest.MapFile{Data: []byte("own")}

@@ -177,7 +177,7 @@ func readLimited(fsys fs.FS, name string) (data []byte, err error) {
 // leftOut says what lies in a folder and is not part of the bundle.
 func leftOut(name string) bool {
 	base := path.Base(name)
-	return strings.HasPrefix(base, ".") || base == "__pycache__" || name == "output.json" || name == "output.html"
+	return strings.HasPrefix(base, ".") || base == "__pycache__" || base == "nbpress-out" || name == "output.json" || name == "output.html"
 }
 
 func hasConfig(entries []fs.DirEntry) bool {
