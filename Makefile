@@ -50,7 +50,7 @@ fuzz: ## fuzz every parser of outside bytes for FUZZTIME (10s), two at a time
 	.ci/fuzz $(FUZZTIME)
 
 bench: venv build ## measure every speed that is promised, beside its peer
-	go run ./bench
+	go run ./internal/bench
 
 demo: ## the whole flow on the example reports, from Git to HTML
 	@$(SIDE_BY_SIDE) venv build
