@@ -58,7 +58,7 @@ and nothing runs twice to its end.`,
 }
 
 // agent joins the packages. Each of its methods is one arrow of the flow; the state
-// between them is the table of reports.
+// between them is the table of reports, and where each of them is.
 type agent struct {
 	c        config
 	log      *slog.Logger
@@ -69,18 +69,27 @@ type agent struct {
 	zones    schedule.Parser
 	planner  *schedule.Planner
 	runner   *runner.Runner
-	recorded bell   // the outbox holds something
-	changed  bell   // the board would look different
-	planned  string // the commit that the planner has; follow's own
-	resumed  bool   // what an earlier life left open goes on; follow's own
+	recorded bell // the outbox holds something
+	changed  bell // the board would look different
 
-	mu      sync.Mutex // guards what follows
+	// Of the goroutine that follows the repository.
+	planned string    // the commit that the planner has
+	asked   time.Time // when the remote last answered
+	resumed bool      // what an earlier life left open goes on
+
+	posted string // what the board showed last; of the goroutine that keeps it
+
+	desk sync.Mutex // held while cursors move, in the store and below
+
+	mu      sync.Mutex // guards what follows, and is held briefly
 	reports map[string]*newsItem
+	cursors map[string]cursor
+	endings endings
 }
 
 // newAgent wires everything up; nothing runs yet.
 func newAgent(ctx context.Context, c config, std streams) (_ *agent, err error) {
-	a := &agent{c: c, log: c.logger(std.err), recorded: newBell(), changed: newBell(), reports: map[string]*newsItem{}}
+	a := &agent{c: c, log: c.logger(std.err), recorded: newBell(), changed: newBell(), endings: endings{}}
 	if a.lock, err = lockState(c.State); err != nil {
 		return nil, err
 	}
@@ -174,19 +183,15 @@ func (a *agent) run(ctx context.Context) error {
 // once is the flow for what is due now.
 func (a *agent) once(ctx context.Context) error {
 	a.landNow(ctx)
-	if err := a.sync(ctx); err != nil {
-		commit, ok := a.repo.Head()
-		if !ok {
-			return err
-		}
+	err := a.sync(ctx)
+	if commit, ok := a.repo.Head(); ok && isAway(err) {
 		a.log.Warn("repository is away; the last good commit has to do", "commit", short(commit.Hash), "error", err)
-		if err := a.plan(ctx, commit); err != nil {
-			return err
-		}
+		err = a.plan(ctx, commit)
 	}
-	if err := a.planner.FireDue(ctx); err != nil {
+	if err != nil {
 		return err
 	}
+	firing := a.planner.FireDue(ctx) // the slots that could be submitted run all the same
 	working, stop := context.WithCancel(ctx)
 	defer stop()
 	var g errgroup.Group
@@ -199,7 +204,7 @@ func (a *agent) once(ctx context.Context) error {
 	stop()
 	_ = g.Wait() // both end with working's error
 	last := context.WithoutCancel(ctx)
-	return errors.Join(a.landOutbox(last), a.postBoard(last), ctx.Err())
+	return errors.Join(firing, a.landOutbox(last), a.postBoard(last), ctx.Err())
 }
 
 // bell asks that something be done; rung several times it asks once.

@@ -24,10 +24,13 @@ const (
 
 // keepBoard posts the board when it would look different, but not all the time.
 func (a *agent) keepBoard(ctx context.Context) error {
+	overdue := time.NewTicker(overdueAfter) // what does not start changes nothing by itself
+	defer overdue.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
+		case <-overdue.C:
 		case <-a.changed:
 		}
 		a.changed.ring()
@@ -56,7 +59,7 @@ func (a *agent) boardNow(ctx context.Context) {
 	}
 }
 
-// postBoard commits the board and the cursors.
+// postBoard commits the board and the cursors, if they say something new.
 func (a *agent) postBoard(ctx context.Context) error {
 	rows, cursors, err := a.boardRows(ctx)
 	if err != nil {
@@ -66,61 +69,58 @@ func (a *agent) postBoard(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	shown := string(gitsync.Board(rows, time.Time{})) + string(data)
+	if shown == a.posted {
+		return nil
+	}
 	now := time.Now()
 	_, err = a.ledger.Commit(ctx, gitsync.Change{
 		Branch:  boardBranch,
 		Files:   map[string][]byte{boardFile: gitsync.Board(rows, now), cursorsFile: data},
 		Subject: fmt.Sprintf("Status at %s", now.UTC().Format("2006-01-02 15:04 UTC")),
 	})
+	if err == nil {
+		a.posted = shown
+	}
 	return err
 }
 
 // boardRows returns a row for each report, and all cursors.
 func (a *agent) boardRows(ctx context.Context) ([]gitsync.BoardRow, map[string]cursor, error) {
 	a.mu.Lock()
-	items := maps.Clone(a.reports)
+	items, cursors := maps.Clone(a.reports), maps.Clone(a.cursors)
 	a.mu.Unlock()
 	var rows []gitsync.BoardRow
-	cursors := map[string]cursor{}
 	for _, name := range slices.Sorted(maps.Keys(items)) {
-		row, at, err := a.boardRow(ctx, name, items[name])
+		ended, err := a.ended(ctx, name, cursors[name])
 		if err != nil {
 			return nil, nil, err
 		}
-		rows, cursors[name] = append(rows, row), at
+		next, _ := a.planner.Next(name)
+		rows = append(rows, boardRow(name, items[name], cursors[name], ended, next))
 	}
 	return rows, cursors, nil
 }
 
-func (a *agent) boardRow(ctx context.Context, name string, item *newsItem) (gitsync.BoardRow, cursor, error) {
-	if err := a.recall(ctx, name, item); err != nil {
-		return gitsync.BoardRow{}, cursor{}, err
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	row := gitsync.BoardRow{Report: name, Slot: item.cursor.Fired}
-	counts := map[runner.Status]int{}
-	for _, status := range item.ended {
-		counts[status]++
-	}
-	under := len(item.cursor.Due) - counts[runner.StatusCompleted] - counts[runner.StatusError]
+// boardRow shows a report: its latest slot, how the slot's runs ended, by status, and
+// when it fires next.
+func boardRow(name string, item *newsItem, c cursor, ended map[runner.Status]int, next time.Time) gitsync.BoardRow {
+	row := gitsync.BoardRow{Report: name, Slot: c.Slot, Next: next}
+	completed, failed := ended[runner.StatusCompleted], ended[runner.StatusError]
 	row.Counts = []gitsync.Count{
-		{Status: string(runner.StatusCompleted), Runs: counts[runner.StatusCompleted]},
-		{Status: string(runner.StatusError), Runs: counts[runner.StatusError]},
-		{Status: "under way", Runs: under},
+		{Status: string(runner.StatusCompleted), Runs: completed},
+		{Status: string(runner.StatusError), Runs: failed},
+		{Status: "under way", Runs: len(c.Due) - completed - failed},
 	}
-	if next, ok := a.planner.Next(name); ok {
-		row.Next = next
-		if late := time.Since(next); late > overdueAfter {
-			row.Trouble, row.Detail = gitsync.Overdue, fmt.Sprintf("due since %s", next.Format("2006-01-02 15:04 -0700"))
-		}
-	}
-	if counts[runner.StatusError] > 0 {
-		row.Trouble, row.Detail = gitsync.Failed, fmt.Sprintf("%d of %d runs", counts[runner.StatusError], len(item.cursor.Due))
-	}
-	if item.bundle == nil {
+	switch {
+	case item.bundle == nil:
 		row.Trouble, row.Detail = gitsync.Broken, fmt.Sprintf("%s, the first: %s", mistakes(len(item.problems)), item.problems[0])
-	} else {
+	case !next.IsZero() && time.Since(next) > overdueAfter:
+		row.Trouble, row.Detail = gitsync.Overdue, "due since "+next.Format("2006-01-02 15:04 -0700")
+	case failed > 0:
+		row.Trouble, row.Detail = gitsync.Failed, fmt.Sprintf("%d of %d runs", failed, len(c.Due))
+	}
+	if item.bundle != nil {
 		row.Title = item.bundle.Config.Title
 		if zone, err := time.LoadLocation(item.bundle.Config.Schedule.Timezone); err == nil && !row.Slot.IsZero() {
 			row.Slot = row.Slot.In(zone)
@@ -129,37 +129,65 @@ func (a *agent) boardRow(ctx context.Context, name string, item *newsItem) (gits
 	if !row.Slot.IsZero() {
 		row.Where = monthBranch(row.Slot) + ":" + slotPath(name, row.Slot)
 	}
-	return row, item.cursor, nil
+	return row
 }
 
-// recall reads from the store how the latest slot's runs ended, where an earlier life
-// of the agent saw them end.
-func (a *agent) recall(ctx context.Context, name string, item *newsItem) error {
-	a.mu.Lock()
-	known, at, due := item.ended != nil, item.cursor.Fired, item.cursor.Due
-	a.mu.Unlock()
-	if known || at.IsZero() {
-		return nil
+// endings says of each report how the runs of its latest slot ended.
+type endings map[string]*ending
+
+type ending struct {
+	slot  time.Time
+	by    map[string]runner.Status // asset
+	whole bool                     // by holds also what an earlier life saw
+}
+
+// of returns a report's ending for a slot, a new one where it had another.
+func (e endings) of(report string, slot time.Time) *ending {
+	if e[report] == nil || !e[report].slot.Equal(slot) {
+		e[report] = &ending{slot: slot, by: map[string]runner.Status{}}
 	}
-	ended := map[string]runner.Status{}
-	for _, asset := range due {
-		data, err := a.store.Get(ctx, runner.ManifestKey(runner.NewRunID(name, asset, at), 1))
+	return e[report]
+}
+
+// note takes a run in, unless it is of an older slot.
+func (e endings) note(m runner.Manifest) {
+	if known := e[m.Report]; known == nil || !m.ScheduledAt.Before(known.slot) {
+		e.of(m.Report, m.ScheduledAt).by[m.Asset] = m.Status
+	}
+}
+
+// ended counts how the runs of a report's latest slot ended. What an earlier life of
+// the agent saw end it reads from the store, once.
+func (a *agent) ended(ctx context.Context, name string, c cursor) (map[runner.Status]int, error) {
+	a.mu.Lock()
+	whole := c.Slot.IsZero() || a.endings.of(name, c.Slot).whole
+	a.mu.Unlock()
+	stored := map[string]runner.Status{}
+	for _, asset := range c.Due {
+		if whole {
+			break
+		}
+		data, err := a.store.Get(ctx, runner.ManifestKey(runner.NewRunID(name, asset, c.Slot), 1))
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		if err != nil {
-			return err
+			return nil, err
 		}
 		m, err := runner.Decode[runner.Manifest](data, runner.KindRun)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		ended[asset] = m.Status
+		stored[asset] = m.Status
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if item.ended == nil {
-		item.ended = ended
+	e := a.endings.of(name, c.Slot)
+	maps.Copy(e.by, stored)
+	e.whole = true
+	counts := map[runner.Status]int{}
+	for _, status := range e.by {
+		counts[status]++
 	}
-	return nil
+	return counts, nil
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -102,6 +103,16 @@ func (c *config) contradictions(doc *strict.Document) []strict.Problem {
 				`"password_file" and "password_env" are both given`, "keep one of them"))
 		}
 	}
+	for pointer, address := range map[string]string{"/repository/url": c.Repository.URL, "/ledger/url": c.Ledger.URL} {
+		parsed, err := url.Parse(address)
+		if err != nil { // host:path, or a folder: neither holds a password
+			continue
+		}
+		if _, secret := parsed.User.Password(); secret {
+			problems = append(problems, doc.At(pointer).Problem(
+				"the address holds a password, which would stand in files and logs", `put it into a file and name that in "credential": "password_file"`))
+		}
+	}
 	if c.Executor.PerReport > c.Executor.Slots && c.Executor.Slots > 0 {
 		problems = append(problems, doc.At("/executor/per_report").Problem(
 			`"per_report" is more than "slots"`, "it can be as much at most"))
@@ -118,9 +129,9 @@ func (c *config) complete(dir string) {
 		c.Ledger.Credential = cmp.Or(c.Ledger.Credential, c.Repository.Credential)
 	}
 	c.State = cmp.Or(c.State, "nbpress-state")
-	for _, url := range []*string{&c.Repository.URL, &c.Ledger.URL} {
-		if !strings.Contains(*url, ":") { // a folder, not a URL and not host:path
-			*url = under(dir, *url)
+	for _, address := range []*string{&c.Repository.URL, &c.Ledger.URL} {
+		if !strings.Contains(*address, ":") { // a folder, not a URL and not host:path
+			*address = under(dir, *address)
 		}
 	}
 	for _, path := range []*string{

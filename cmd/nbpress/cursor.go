@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
+	"slices"
 	"time"
 
 	"gopkg.in/yaml.v3"
@@ -16,11 +18,17 @@ import (
 // cursor is what must outlive the agent of a report's schedule. It stands in the
 // store, and a copy of all of them on the board's branch.
 type cursor struct {
-	Schedule string               `yaml:"schedule"`        // "" while the report cannot run
-	Merged   time.Time            `yaml:"merged"`          // when it was merged: nothing before that fires
-	Fired    time.Time            `yaml:"fired,omitempty"` // the latest slot that fired
-	Due      []string             `yaml:"due,omitempty,flow"`
-	Assets   map[string]time.Time `yaml:"assets"` // when each was merged
+	Schedule string               `yaml:"schedule"`           // "" while the report cannot run
+	Merged   time.Time            `yaml:"merged"`             // when it was merged: nothing before that fires
+	Fired    time.Time            `yaml:"fired,omitempty"`    // the latest slot that fired, or was skipped
+	Slot     time.Time            `yaml:"slot,omitempty"`     // the latest slot with runs
+	Due      []string             `yaml:"due,omitempty,flow"` // its assets
+	Assets   map[string]time.Time `yaml:"assets"`             // when each was merged
+}
+
+func (c cursor) equal(other cursor) bool {
+	return c.Schedule == other.Schedule && c.Merged.Equal(other.Merged) && c.Fired.Equal(other.Fired) &&
+		c.Slot.Equal(other.Slot) && slices.Equal(c.Due, other.Due) && maps.EqualFunc(c.Assets, other.Assets, time.Time.Equal)
 }
 
 // since is the instant after which slots are due.
@@ -46,24 +54,20 @@ func (c cursor) due(bundle *report.Bundle, at time.Time) []string {
 // there, a schedule or an asset, counts from that commit. What is broken or disabled
 // has no schedule, so that it begins anew when it comes back.
 func (c cursor) follow(item *newsItem) cursor {
-	merged := item.commit.Time
-	if now := time.Now(); merged.After(now) { // a clock that goes ahead may not hold reports back
-		merged = now.Truncate(time.Second)
-	}
 	if item.bundle == nil || !item.bundle.Config.Enabled {
 		c.Schedule = ""
 		return c
 	}
 	s := item.bundle.Config.Schedule
 	if text := s.Cron + " " + s.Timezone; text != c.Schedule {
-		c.Schedule, c.Merged = text, merged
+		c.Schedule, c.Merged = text, item.merged
 	}
 	assets := map[string]time.Time{}
 	for _, asset := range item.bundle.Config.Assets {
 		if !asset.Enabled {
 			continue
 		}
-		if assets[asset.ID] = merged; !c.Assets[asset.ID].IsZero() {
+		if assets[asset.ID] = item.merged; !c.Assets[asset.ID].IsZero() {
 			assets[asset.ID] = c.Assets[asset.ID]
 		}
 	}

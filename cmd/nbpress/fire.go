@@ -1,0 +1,126 @@
+package main
+
+import (
+	"context"
+
+	"nbpress/gitsync"
+	"nbpress/runner"
+	"nbpress/runner/report"
+	"nbpress/schedule"
+)
+
+// fire submits a slot's runs. The planner offers a slot again when it failed, and a
+// restarted agent may offer one that had been submitted: both do no harm.
+func (a *agent) fire(ctx context.Context, slot schedule.Slot) (err error) {
+	a.mu.Lock()
+	item, at := a.reports[slot.Report], a.cursors[slot.Report]
+	a.mu.Unlock()
+	var due []string
+	if item != nil && item.bundle != nil {
+		due = at.due(item.bundle, slot.At)
+	}
+	if len(due) > 0 {
+		if due, err = a.submit(ctx, slot, item, due); err != nil {
+			return err
+		}
+	}
+	return a.fired(ctx, slot, due)
+}
+
+// submit hands a slot to the runner, or records that it is skipped. It returns the
+// assets that run.
+func (a *agent) submit(ctx context.Context, slot schedule.Slot, item *newsItem, due []string) ([]string, error) {
+	config := item.bundle.Config.Schedule
+	record := runner.SlotRecord{
+		Report: slot.Report, ScheduledAt: slot.At, Timezone: config.Timezone,
+		Window:       runner.Window{FromDay: runner.Day(slot.Days.From), ToDay: runner.Day(slot.Days.To)},
+		Trigger:      runner.Trigger(slot.Trigger),
+		BundleCommit: item.commit.Hash, Assets: due,
+	}
+	if m := slot.Missed; m != nil {
+		record.Missed = &runner.Missed{First: m.First, Last: m.Last, Count: m.Count}
+	}
+	log := a.log.With("report", slot.Report, "slot", runner.SlotName(slot.At), "trigger", slot.Trigger)
+	if slot.Trigger == schedule.TriggerSchedule && config.Overlap == "skip" && a.runner.Busy(slot.Report, slot.At) {
+		log.Warn("slot skipped: the one before is under way")
+		return nil, a.runner.Skip(ctx, record)
+	}
+	if err := a.runner.Submit(ctx, runner.Slot{Record: record, Bundle: item.bundle}); err != nil {
+		return nil, err
+	}
+	log.Info("slot fired", "runs", len(due))
+	return due, nil
+}
+
+// fired moves a report's cursor past a slot, of which these assets run.
+func (a *agent) fired(ctx context.Context, slot schedule.Slot, due []string) error {
+	a.desk.Lock()
+	defer a.desk.Unlock()
+	a.mu.Lock()
+	c, ok := a.cursors[slot.Report]
+	a.mu.Unlock()
+	if !ok {
+		return nil // the report is gone since it was planned
+	}
+	c.Fired = slot.At
+	if len(due) > 0 {
+		c.Slot, c.Due = slot.At, due
+	}
+	if err := a.saveCursor(ctx, slot.Report, c); err != nil {
+		return err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.cursors[slot.Report] = c
+	a.changed.ring()
+	return nil
+}
+
+// finished notes for the board how a run ended.
+func (a *agent) finished(m runner.Manifest) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.endings.note(m)
+	a.changed.ring()
+}
+
+// resume submits the slots again that an earlier life left open, each with the bundle
+// of its commit, or the newest where that commit cannot be had.
+func (a *agent) resume(ctx context.Context) error {
+	records, err := a.runner.Open(ctx)
+	if err != nil {
+		return err
+	}
+	for _, record := range records {
+		log := a.log.With("report", record.Report, "slot", runner.SlotName(record.ScheduledAt))
+		bundle, commit := a.bundleAt(record)
+		if bundle == nil {
+			log.Error("slot left open: its report is gone")
+			continue
+		}
+		record.BundleCommit = commit
+		if err := a.runner.Submit(ctx, runner.Slot{Record: record, Bundle: bundle}); err != nil {
+			log.Error("slot left open", "error", err)
+			continue
+		}
+		log.Info("slot resumed")
+	}
+	return nil
+}
+
+// bundleAt returns the bundle of a slot's commit, else the newest.
+func (a *agent) bundleAt(record runner.SlotRecord) (*report.Bundle, string) {
+	tree, err := a.repo.Tree(gitsync.Commit{Hash: record.BundleCommit})
+	if err == nil {
+		options, _ := reading(tree, &a.zones)
+		if bundle, _ := report.Load(tree, record.Report, options); bundle != nil {
+			return bundle, record.BundleCommit
+		}
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if item := a.reports[record.Report]; item != nil && item.bundle != nil {
+		return item.bundle, item.commit.Hash
+	}
+	return nil, ""
+}
