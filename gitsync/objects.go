@@ -55,7 +55,7 @@ func (o *objects) newStore() *filesystem.Storage {
 	})
 }
 
-// sound reports whether there are branches, each with a commit and a root, and
+// sound reports whether every branch has its commit and its root, and
 // whether the packs have readable indexes.
 func (o *objects) sound() bool {
 	o.mu.Lock()
@@ -68,12 +68,10 @@ func (o *objects) sound() bool {
 		return false
 	}
 	defer refs.Close()
-	branches := 0
 	err = refs.ForEach(func(ref *plumbing.Reference) error {
 		if ref.Type() != plumbing.HashReference {
 			return nil
 		}
-		branches++
 		c, err := object.GetCommit(o.store, ref.Hash())
 		if err != nil {
 			return err
@@ -81,7 +79,7 @@ func (o *objects) sound() bool {
 		_, err = o.store.EncodedObject(plumbing.TreeObject, c.TreeHash)
 		return err
 	})
-	return err == nil && branches > 0
+	return err == nil // a mirror that never fetched has no branches, and lacks nothing
 }
 
 // addPack writes a pack beside the others through a storage of its own, so that
