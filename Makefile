@@ -11,10 +11,10 @@ RACE = $(shell command -v "$$(go env CC)" >/dev/null && echo -race)
 SIDE_BY_SIDE = $(MAKE) --no-print-directory $(if $(findstring -j,$(MAKEFLAGS)),,-j2)
 
 .DELETE_ON_ERROR:
-.PHONY: help build venv test lint fmt fuzz bench demo clean
+.PHONY: help build venv test e2e lint fmt fuzz bench demo clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## compile build/nbpress
 	go build -o build/nbpress ./cmd/nbpress
@@ -35,6 +35,9 @@ venv: .venv/made ## make .venv, the Python of demo and tests
 test: venv ## run every test, on real kernels, with the race detector
 	$(if $(RACE),,@echo "make test: no C compiler ($$(go env CC)), so without the race detector")
 	go test $(RACE) $(GOTESTFLAGS) ./...
+
+e2e: venv ## only the scripts that use the program as people do
+	go test $(RACE) $(GOTESTFLAGS) -run TestScript ./cmd/nbpress
 
 lint: ## gofmt, go vet, staticcheck, module files: anything to say is a failure
 	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { \
