@@ -8,7 +8,10 @@ import (
 	"time"
 )
 
-// queue holds the runs that wait for a slot and counts those that have one.
+// queue holds the runs that wait for a slot and those that have one.
+//
+// A report's slots are done in their order: no run of one starts while a run of an
+// earlier one is open.
 //
 // Who is next: of the reports below their own limit, one with the fewest runs under
 // way, then the one whose turn is the longest ago, so that a report of a thousand
@@ -21,7 +24,7 @@ type queue struct {
 
 	mu      sync.Mutex // guards what follows
 	waiting map[string][]*task
-	running map[string]int
+	running map[string][]*task
 	turns   int            // runs handed out so far
 	turn    map[string]int // of a report with open runs: its latest turn, or when it came
 	total   int            // running, all reports
@@ -34,7 +37,7 @@ func newQueue(slots, perReport int) *queue {
 	close(idle)
 	return &queue{
 		slots: slots, perReport: perReport, wake: make(chan struct{}, 1),
-		waiting: map[string][]*task{}, running: map[string]int{}, turn: map[string]int{}, idle: idle,
+		waiting: map[string][]*task{}, running: map[string][]*task{}, turn: map[string]int{}, idle: idle,
 	}
 }
 
@@ -104,35 +107,50 @@ func (q *queue) take(now time.Time) (*task, time.Duration) {
 	defer q.mu.Unlock()
 	wait := time.Hour
 	var best *task
-	for report, tasks := range q.waiting {
-		if q.total >= q.slots || q.running[report] >= q.perReport {
+	for report := range q.waiting {
+		if q.total >= q.slots || len(q.running[report]) >= q.perReport {
 			continue
 		}
-		i := slices.IndexFunc(tasks, func(t *task) bool { return !t.notBefore.After(now) })
-		if i < 0 {
-			for _, t := range tasks {
-				wait = min(wait, t.notBefore.Sub(now))
-			}
-			continue
-		}
-		if best == nil || q.before(tasks[i], best) {
-			best = tasks[i]
+		t, pause := q.first(report, now)
+		wait = min(wait, pause)
+		if t != nil && (best == nil || q.before(t, best)) {
+			best = t
 		}
 	}
 	if best == nil {
 		return nil, wait
 	}
 	q.remove(best)
-	q.running[best.report]++
+	q.running[best.report] = append(q.running[best.report], best)
 	q.total++
 	q.turns++
 	q.turn[best.report] = q.turns
 	return best, 0
 }
 
+// first returns the run of a report that may start first, or how long none will become
+// ready by the clock alone.
+func (q *queue) first(report string, now time.Time) (*task, time.Duration) {
+	tasks, wait := q.waiting[report], time.Hour
+	at := tasks[0].slot.record.ScheduledAt // the earliest: tasks are in order
+	if slices.ContainsFunc(q.running[report], func(t *task) bool { return t.slot.record.ScheduledAt.Before(at) }) {
+		return nil, wait
+	}
+	for _, t := range tasks {
+		if t.slot.record.ScheduledAt.After(at) {
+			break
+		}
+		if !t.notBefore.After(now) {
+			return t, 0
+		}
+		wait = min(wait, t.notBefore.Sub(now))
+	}
+	return nil, wait
+}
+
 func (q *queue) before(a, b *task) bool {
 	return cmp.Or(
-		cmp.Compare(q.running[a.report], q.running[b.report]),
+		cmp.Compare(len(q.running[a.report]), len(q.running[b.report])),
 		cmp.Compare(q.turn[a.report], q.turn[b.report]),
 		a.order(b),
 	) < 0
@@ -159,10 +177,14 @@ func (q *queue) remove(t *task) {
 // release gives a running task's slot back; callers hold mu.
 func (q *queue) release(t *task) {
 	q.total--
-	if q.running[t.report]--; q.running[t.report] == 0 {
+	running := q.running[t.report]
+	i := slices.Index(running, t)
+	if running = slices.Delete(running, i, i+1); len(running) == 0 {
 		delete(q.running, t.report)
+	} else {
+		q.running[t.report] = running
 	}
-	if q.running[t.report]+len(q.waiting[t.report]) == 0 {
+	if len(running)+len(q.waiting[t.report]) == 0 {
 		delete(q.turn, t.report)
 	}
 	q.signal()
