@@ -84,19 +84,28 @@ func New(exec Executor, store Store, o Options) *Runner {
 }
 
 // Submit takes a slot on: once it returns nil, the slot's runs happen, whatever
-// becomes of this process. A slot that is under way already is left alone.
+// becomes of this process. A slot that is under way already is left alone. Assets that
+// the bundle does not have any more are left out; it is an error if none is left.
 func (r *Runner) Submit(ctx context.Context, slot Slot) error {
 	record := slot.Record
 	record.APIVersion, record.Kind = APIVersion, KindSlot
 	state := &slotState{record: record}
-	tasks, err := tasksOf(state, slot.Bundle)
-	if err != nil {
-		return err
+	tasks := tasksOf(state, slot.Bundle)
+	if len(tasks) == 0 {
+		return fmt.Errorf("slot %s %s: the bundle has none of its assets %q", record.Report, SlotName(record.ScheduledAt), record.Assets)
 	}
+	if gone := len(record.Assets) - len(tasks); gone > 0 { // resumed with a newer bundle
+		r.log.Warn("slot goes on without the assets that are gone", "report", record.Report, "slot", SlotName(record.ScheduledAt), "gone", gone, "left", len(tasks))
+	}
+	record.Assets = nil
+	for _, t := range tasks {
+		record.Assets = append(record.Assets, t.asset.ID)
+	}
+	state.record = record
 	if !r.enter(state, len(tasks)) {
 		return nil
 	}
-	err = r.create(ctx, slotKey(record), record)
+	err := r.create(ctx, slotKey(record), record)
 	if err == nil || errors.Is(err, ErrExists) { // it exists where an earlier life left it open
 		err = r.put(ctx, OutboxPrefix+"slot-"+slotFile(record.Report, record.ScheduledAt), record)
 	}
@@ -149,14 +158,15 @@ func (r *Runner) leave(state *slotState) {
 	delete(r.slots, idOf(state.record))
 }
 
-// tasksOf returns the runs of a slot, one for each asset that its record names.
-func tasksOf(state *slotState, bundle *report.Bundle) ([]*task, error) {
+// tasksOf returns the runs of a slot, one for each asset that its record names and
+// the bundle has.
+func tasksOf(state *slotState, bundle *report.Bundle) []*task {
 	record := state.record
 	var tasks []*task
 	for _, id := range record.Assets {
 		i := slices.IndexFunc(bundle.Config.Assets, func(a report.Asset) bool { return a.ID == id })
 		if i < 0 {
-			return nil, fmt.Errorf("slot %s %s: the bundle has no asset %q", record.Report, SlotName(record.ScheduledAt), id)
+			continue
 		}
 		tasks = append(tasks, &task{
 			id: NewRunID(record.Report, id, record.ScheduledAt), generation: 1,
@@ -164,10 +174,7 @@ func tasksOf(state *slotState, bundle *report.Bundle) ([]*task, error) {
 			commit: record.BundleCommit, bundle: bundle, slot: state,
 		})
 	}
-	if len(tasks) == 0 {
-		return nil, fmt.Errorf("slot %s %s: no assets", record.Report, SlotName(record.ScheduledAt))
-	}
-	return tasks, nil
+	return tasks
 }
 
 // Open returns the slots that were submitted, here or by an earlier life, and have

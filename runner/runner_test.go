@@ -342,7 +342,7 @@ func TestRunner_SubmitRefusesWhatCannotRun(t *testing.T) {
 	var store runnertest.Memory
 	l := begin(t, &runnertest.FakeExecutor{}, &store, runner.Options{})
 	slot := slotOf(bundleOf("plant-1"), 6)
-	for _, assets := range [][]string{nil, {"plant-1", "plant-9"}} {
+	for _, assets := range [][]string{nil, {"plant-8", "plant-9"}} {
 		slot.Record.Assets = assets
 		if err := l.Submit(t.Context(), slot); err == nil {
 			t.Errorf("assets %q were accepted", assets)
@@ -360,6 +360,24 @@ func TestRunner_SubmitRefusesWhatCannotRun(t *testing.T) {
 	l.submit(t, slotOf(bundleOf("plant-1"), 6)) // and now it is
 	l.finish(t, time.Minute)
 	manifests(t, &store)
+}
+
+// A slot that is resumed with a newer bundle does what is left of it.
+func TestRunner_LeavesOutAssetsThatAreGone(t *testing.T) {
+	var store runnertest.Memory
+	l := begin(t, &runnertest.FakeExecutor{}, &store, runner.Options{})
+	slot := slotOf(bundleOf("plant-1", "plant-2", "plant-3"), 6)
+	slot.Bundle = bundleOf("plant-1", "plant-3")
+	l.submit(t, slot)
+	l.finish(t, time.Minute)
+	got := manifests(t, &store)
+	if want := []string{"plant-1", "plant-3"}; !slices.Equal(slices.Sorted(maps.Keys(got)), want) {
+		t.Errorf("runs of %q, want %q", slices.Sorted(maps.Keys(got)), want)
+	}
+	record, err := runner.Decode[runner.SlotRecord]([]byte(store.Objects()["outbox/slot-energy~2026-11-23T0600+0000.yaml"]), runner.KindSlot)
+	if err != nil || !slices.Equal(record.Assets, []string{"plant-1", "plant-3"}) {
+		t.Errorf("the slot's record names %q, %v", record.Assets, err)
+	}
 }
 
 // The manifest of a newer agent goes to the ledger as it is, with keys that are new.

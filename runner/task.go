@@ -66,7 +66,7 @@ func LatestKey(report, asset, language, name string) string {
 // latestKey is where it says which slot stands at the latest keys. The report's name
 // is one segment: reports stand inside each other, and an object is no folder.
 func latestKey(report, asset string) string {
-	return path.Join("latest", flat(report), asset+".yaml")
+	return path.Join("latest", FlatName(report), asset+".yaml")
 }
 
 // ManifestKey is where a run's manifest stands.
@@ -84,11 +84,11 @@ func slotKey(record SlotRecord) string {
 	return slotsPrefix + slotFile(record.Report, record.ScheduledAt)
 }
 
-// flat makes one segment of a report's name. No two reports share one: "~" is no
-// character of a name.
-func flat(report string) string { return strings.ReplaceAll(report, "/", "~") }
+// FlatName makes one path segment of a report's name. No two reports share one: "~"
+// is no character of a name.
+func FlatName(report string) string { return strings.ReplaceAll(report, "/", "~") }
 
 // slotFile is one flat name for a slot.
 func slotFile(report string, scheduledAt time.Time) string {
-	return flat(report) + "~" + SlotName(scheduledAt) + ".yaml"
+	return FlatName(report) + "~" + SlotName(scheduledAt) + ".yaml"
 }
