@@ -77,6 +77,12 @@ const (
 // failing cell. Warnings are for people. An error is infrastructure's: ctx was
 // canceled, the file is no notebook, the kernel broke the protocol.
 func ExecuteNotebook(ctx context.Context, data []byte, conn jupyter.Connection, dead <-chan Death, o CellsOptions) (executed []byte, failure *Failure, warnings []string, err error) {
+	executed, failure, warnings, err = executeFile(ctx, data, conn, dead, o)
+	return executed, failure.fit(), fitWarnings(warnings), fitError(err)
+}
+
+// executeFile does what ExecuteNotebook says; its texts are as the kernel sent them.
+func executeFile(ctx context.Context, data []byte, conn jupyter.Connection, dead <-chan Death, o CellsOptions) (executed []byte, failure *Failure, warnings []string, err error) {
 	nb, err := notebook.Parse(data)
 	if err != nil {
 		return nil, nil, nil, fmt.Errorf("read notebook: %w", err)

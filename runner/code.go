@@ -6,8 +6,8 @@ import "slices"
 // is closed: manifests, metrics and the manual use these words.
 type Code string
 
-// The codes of DESIGN's error table. What each means, whose fault it is, whether
-// it is tried again and what to do about it stand in the table below.
+// The codes, in the order of docs/errors.md's. What each means, whose fault it is,
+// whether it is tried again and what to do about it stand in the table below.
 const (
 	CellError      Code = "cell_error"
 	CellTimeout    Code = "cell_timeout"
@@ -68,9 +68,9 @@ var meanings = [...]meaning{
 	{QuotaExceeded, FaultPlatform, true, "The namespace's quota is used up: raise it or lower the number of slots."},
 	{ImagePull, FaultPlatform, true, "The image cannot be pulled: check its name and the pull secret."},
 	{SecretMissing, FaultPlatform, false, "Ask the operator to grant this report the secret that its config.json names."},
-	{TokenFailed, FaultPlatform, true, "The run's token could not be minted: look at the agent's token settings."},
+	{TokenFailed, FaultPlatform, false, "The run's token could not be minted: look at the agent's token settings."},
 	{OutputMissing, FaultReport, false, "The last executed cell must write output.json into the working directory."},
-	{OutputInvalid, FaultReport, false, "output.json must hold one JSON object: write it with json.dump of a dict."},
+	{OutputInvalid, FaultReport, false, "Write output.json with json.dump of a dict, and give published files plain names, each once."},
 	{OutputTooLarge, FaultReport, false, "Write less into output.json: aggregate in the notebook, and publish big tables as files."},
 	{MessagesLost, FaultPlatform, true, "The kernel's end-of-cell message was lost: look at the load, and use the stock kernel launcher."},
 	{TemplateError, FaultReport, false, "Mend the template at the line named; try it with `nbpress render`."},

@@ -1,10 +1,12 @@
 package runner
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"nbpress/runner/internal/jupyter"
@@ -12,11 +14,15 @@ import (
 
 // Failure says why an attempt did not complete. It is a result, to be recorded,
 // not a Go error.
+//
+// What it says comes from notebooks, kernels and templates. In all that this
+// package returns its texts are bounded, valid UTF-8 and without control characters
+// but line ends and tabs: nothing that a terminal would obey.
 type Failure struct {
 	Code      Code
-	Message   string   // one line or few: "ZeroDivisionError: division by zero"
+	Message   string   // one line or few, at most 4 KiB: "ZeroDivisionError: division by zero"
 	Cell      *CellRef // where it happened; nil where no cell was concerned
-	Traceback string   // without colours, at most 64 KiB; "" where there is none
+	Traceback string   // at most 64 KiB; "" where there is none
 }
 
 // CellRef is a place in a notebook, in the numbers that people see.
@@ -29,10 +35,73 @@ type CellRef struct {
 	Line int `yaml:"line,omitempty" json:"line,omitempty"`
 }
 
+// Error lets a stage, or an executor, return a failure where Go wants an error; Press
+// takes it out again.
+func (f *Failure) Error() string { return string(f.Code) + ": " + f.Message }
+
 const (
 	messageLimit   = 4 << 10
 	tracebackLimit = 64 << 10
+	warningLimit   = 1 << 10
+	maxWarnings    = 100
 )
+
+// fit returns the failure as it may be shown and recorded; nil for nil.
+func (f *Failure) fit() *Failure {
+	if f == nil {
+		return nil
+	}
+	fitting := *f
+	fitting.Message = cutMiddle(clean(f.Message), messageLimit)
+	fitting.Traceback = cutMiddle(clean(f.Traceback), tracebackLimit)
+	return &fitting
+}
+
+// fitWarnings returns warnings as they may be shown and recorded: one line each,
+// none of them twice, and of more than a hundred how many they were.
+func fitWarnings(warnings []string) []string {
+	var fitting []string
+	seen, more := map[string]bool{}, 0
+	for _, w := range warnings {
+		w = strings.ReplaceAll(cutMiddle(clean(w), warningLimit), "\n", " ")
+		switch {
+		case seen[w]:
+			continue
+		case len(fitting) == maxWarnings:
+			more++
+		default:
+			fitting = append(fitting, w)
+		}
+		seen[w] = true
+	}
+	if more > 0 {
+		fitting = append(fitting, fmt.Sprintf("%d more warnings", more))
+	}
+	return fitting
+}
+
+// fitError does for the text of an error what fit does for a failure's.
+func fitError(err error) error {
+	if err == nil {
+		return nil
+	}
+	if failure := (*Failure)(nil); errors.As(err, &failure) {
+		return failure.fit()
+	}
+	if text := cutMiddle(clean(err.Error()), messageLimit); text != err.Error() {
+		return &fittedError{text, err}
+	}
+	return err
+}
+
+// fittedError is an error with another text.
+type fittedError struct {
+	text string
+	err  error
+}
+
+func (e *fittedError) Error() string { return e.text }
+func (e *fittedError) Unwrap() error { return e.err }
 
 // cellError makes a failure of a reply that says that the code did not succeed.
 func cellError(index int, reply jupyter.Reply) *Failure {
@@ -45,7 +114,6 @@ func cellError(index int, reply jupyter.Reply) *Failure {
 	if reply.EValue != "" {
 		f.Message += ": " + reply.EValue
 	}
-	f.Message = cutMiddle(stripANSI(f.Message), messageLimit)
 	f.Traceback, f.Cell.Line = readTraceback(reply)
 	if f.Traceback == "" {
 		f.Traceback = f.Message // %undefined-magic has none
@@ -56,7 +124,7 @@ func cellError(index int, reply jupyter.Reply) *Failure {
 // readTraceback returns a reply's traceback as plain text, and the line of the
 // executed cell that it names last, which is the innermost one; 0 for none.
 func readTraceback(reply jupyter.Reply) (text string, line int) {
-	text = stripANSI(strings.Join(reply.Traceback, "\n"))
+	text = clean(strings.Join(reply.Traceback, "\n"))
 	for _, m := range cellLine.FindAllStringSubmatch(text, -1) {
 		if count, err := strconv.Atoi(m[1]); err != nil || count != reply.Count {
 			continue
@@ -65,7 +133,7 @@ func readTraceback(reply jupyter.Reply) (text string, line int) {
 			line = n
 		}
 	}
-	return cutMiddle(text, tracebackLimit), line
+	return text, line
 }
 
 // cellLine matches how IPython names a cell's line in a traceback: "Cell In[4],
@@ -76,12 +144,17 @@ var cellLine = regexp.MustCompile(`(?:Cell In ?|Input In ?)\[(\d+)\], (?:line |i
 // and the short ones.
 var escapes = regexp.MustCompile(`\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\^_])`)
 
-// stripANSI removes colours and other terminal commands.
-func stripANSI(s string) string {
-	if !strings.ContainsRune(s, '\x1b') {
-		return s
-	}
-	return escapes.ReplaceAllString(s, "")
+// clean removes colours and other terminal commands, and then every control
+// character that is left (C0, DEL and C1) but line ends and tabs: what removing a
+// command joins may be one again.
+func clean(s string) string {
+	s = escapes.ReplaceAllString(strings.ToValidUTF8(s, "\uFFFD"), "")
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) && r != '\n' && r != '\t' {
+			return -1
+		}
+		return r
+	}, s)
 }
 
 // cutMiddle shortens s to about limit bytes. What matters stands at the ends: the

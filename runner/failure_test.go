@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -30,9 +31,9 @@ func TestCellError_FindsTheLine(t *testing.T) {
 	}
 }
 
-func TestCellError_BoundsWhatItKeeps(t *testing.T) {
+func TestFailure_FitsAManifest(t *testing.T) {
 	huge := "\x1b[31m" + strings.Repeat("é", 1<<17) + "the end\x1b[0m"
-	f := cellError(0, jupyter.Reply{Status: "error", EName: "E", EValue: huge, Traceback: []string{huge}})
+	f := cellError(0, jupyter.Reply{Status: "error", EName: "E", EValue: huge, Traceback: []string{huge}}).fit()
 	for name, got := range map[string]struct {
 		text  string
 		limit int
@@ -43,15 +44,38 @@ func TestCellError_BoundsWhatItKeeps(t *testing.T) {
 	}
 }
 
-func TestStripANSI(t *testing.T) {
+func TestClean_LeavesNothingThatATerminalObeys(t *testing.T) {
 	for in, want := range map[string]string{
-		"plain": "plain",
+		"plain, ñ\ttab\nline":                             "plain, ñ\ttab\nline",
 		"\x1b[1;31mred\x1b[0m \x1b[38;5;28mgreen\x1b[39m": "red green",
 		"\x1b]8;;http://x\x07link\x1b]8;;\x1b\\":          "link",
-		"\x1b(":                                           "\x1b(", // no command
+		"\x1b(":                                           "(",
+		"\x1b\x1b[m[2J":                                   "[2J", // what was taken out joined another command
+		"\x1bc\u009b2J\x9b2J":                             "c2J\uFFFD2J",
+		"10%\r20%\r\ndone\x00\x7f":                        "10%20%\ndone",
 	} {
-		if got := stripANSI(in); got != want {
+		if got := clean(in); got != want {
 			t.Errorf("%q: got %q, want %q", in, got, want)
 		}
+	}
+}
+
+func TestFitWarnings_KeepsAHundredLinesAndCountsTheRest(t *testing.T) {
+	var warnings []string
+	for i := range 20_000 {
+		warnings = append(warnings, fmt.Sprintf("template.html:%d: 'x%d' is\nundefined", i, i), "the same in every language")
+	}
+	warnings[0] += strings.Repeat("x", 1<<20)
+	got := fitWarnings(warnings)
+	if n := len(got); n != maxWarnings+1 || got[n-1] != "19901 more warnings" {
+		t.Fatalf("%d warnings, the last is %q", n, got[n-1])
+	}
+	for _, w := range got {
+		if len(w) > warningLimit || strings.Contains(w, "\n") {
+			t.Errorf("%d bytes: %.80q", len(w), w)
+		}
+	}
+	if got := fitWarnings(nil); got != nil {
+		t.Errorf("of no warnings there are %q", got)
 	}
 }

@@ -65,7 +65,8 @@ func (r *Runner) attempt(taking, work context.Context, t *task, past history, lo
 		return m, false, errors.Join(err, r.release(work, t, past, record))
 	}
 	if err != nil {
-		outcome = Outcome{Failure: &Failure{Code: StoreFailed, Message: err.Error()}, Seconds: outcome.Seconds}
+		failure := &Failure{Code: StoreFailed, Message: err.Error()}
+		outcome = Outcome{Failure: failure.fit(), Seconds: outcome.Seconds}
 	}
 	record.Ended = endedCompleted
 	if f := outcome.Failure; f != nil {

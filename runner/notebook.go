@@ -64,7 +64,7 @@ func RenderPage(ctx context.Context, exec Executor, p Page) (page []byte, warnin
 		Template: p.Template, Files: p.Files, Output: p.Output, Languages: []string{p.Language}, Strict: p.Strict,
 	})
 	if err != nil {
-		return nil, nil, renderFailure(err, renderTimeout)
+		return nil, nil, fitError(renderFailure(err, renderTimeout))
 	}
-	return result.Pages[p.Language], result.Warnings, nil
+	return result.Pages[p.Language], fitWarnings(result.Warnings), nil
 }

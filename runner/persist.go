@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"time"
 
 	"gopkg.in/yaml.v3"
@@ -18,7 +19,8 @@ func (r *Runner) persist(ctx context.Context, write func() error) error {
 	deadline := time.Now().Add(persistFor)
 	for pause := 50 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
 		err := write()
-		if err == nil || errors.Is(err, ErrExists) || time.Now().After(deadline) {
+		final := errors.Is(err, ErrExists) || errors.Is(err, fs.ErrInvalid) // trying the same again does not help
+		if err == nil || final || time.Now().After(deadline) {
 			return err
 		}
 		r.log.Warn("store refused a write", "error", err)

@@ -1,13 +1,11 @@
 package runner
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
-	"path"
 	"slices"
 	"strings"
 	"time"
@@ -51,11 +49,8 @@ type Outcome struct {
 	Seconds   map[string]float64 // per stage
 }
 
-// Limits on what a notebook may hand over, and on stages without one of their own.
+// Limits on stages without one of their own.
 const (
-	outputLimit   = 64 << 20 // output.json
-	publishLimit  = 64 << 20 // all published files together
-	maxPublished  = 50
 	logLimit      = 256 << 10
 	renderTimeout = 60 * time.Second // of all languages; at most half of timeout.run, so that the blame is clear
 	closeTimeout  = 30 * time.Second
@@ -71,8 +66,9 @@ func Press(ctx context.Context, exec Executor, job Job) (outcome Outcome, err er
 	limit := job.Bundle.Config.Timeout.Run
 	bounded, cancel := context.WithTimeoutCause(ctx, limit, errRunTimeout)
 	defer cancel()
-	p := &press{job: job, outcome: Outcome{Kept: map[string][]byte{}, Seconds: map[string]float64{}}}
+	p := &press{job: job, left: fullBudget(), outcome: Outcome{Kept: map[string][]byte{}, Seconds: map[string]float64{}}}
 	err = p.run(bounded, exec)
+	p.outcome.Warnings = fitWarnings(p.outcome.Warnings)
 	if ctx.Err() != nil {
 		return p.outcome, ctx.Err()
 	}
@@ -85,7 +81,7 @@ func Press(ctx context.Context, exec Executor, job Job) (outcome Outcome, err er
 		failure = &Failure{Code: Internal, Message: fmt.Sprintf("%s: %v", p.failed, err)}
 	}
 	if failure != nil {
-		p.outcome.Failure, p.outcome.Pages, p.outcome.Published = failure, nil, nil
+		p.outcome.Failure, p.outcome.Pages, p.outcome.Published = failure.fit(), nil, nil
 	}
 	return p.outcome, nil
 }
@@ -95,6 +91,7 @@ type press struct {
 	job     Job
 	sandbox Sandbox
 	outcome Outcome
+	left    budget
 	stage   string
 	failed  string    // the first stage that failed
 	entered time.Time // zero between stages
@@ -117,7 +114,7 @@ func (p *press) run(ctx context.Context, exec Executor) (err error) {
 		cleanup, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 		defer cancel()
 		if closeErr := p.sandbox.Close(cleanup); closeErr != nil { // its executor sweeps; the result is none the worse
-			p.outcome.Warnings = append(p.outcome.Warnings, fmt.Sprintf("the sandbox was not removed: %v", closeErr))
+			p.warn("the sandbox was not removed: %v", closeErr)
 		}
 	}()
 	if named, ok := p.sandbox.(fmt.Stringer); ok {
@@ -236,9 +233,10 @@ func (p *press) cells(ctx context.Context, language string) (err error) {
 			return err
 		}
 		source := p.job.Bundle.Files[report.NotebookFile]
-		executed, failure, warnings, err := ExecuteNotebook(ctx, source, conn, died, CellsOptions{
+		executed, failure, warnings, err := executeFile(ctx, source, conn, died, CellsOptions{
 			CellTimeout: p.job.Bundle.Config.Timeout.Cell,
 			Values:      p.values(language),
+			OutputLimit: max(p.left.executed, leastExecuted),
 			Progress: func(c Progress) {
 				if p.stage == "kernel" { // connected
 					p.enter("cells", language)
@@ -249,6 +247,7 @@ func (p *press) cells(ctx context.Context, language string) (err error) {
 		p.outcome.Warnings = append(p.outcome.Warnings, warnings...)
 		if len(executed) > 0 {
 			p.outcome.Kept[artifactName("executed", language, ".ipynb")] = executed
+			p.left.executed -= int64(len(executed))
 		}
 		if err == nil && failure != nil {
 			return failure
@@ -274,81 +273,6 @@ func (p *press) values(language string) notebook.Values {
 	return values
 }
 
-// output takes output.json and the published files out of the sandbox.
-func (p *press) output(ctx context.Context, language string) ([]byte, error) {
-	output, err := p.sandbox.Get(ctx, "output.json", outputLimit)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil, &Failure{Code: OutputMissing, Message: "the notebook wrote no output.json that is a regular file"}
-	case errors.Is(err, ErrTooLarge):
-		return nil, &Failure{Code: OutputTooLarge, Message: err.Error()}
-	case errors.Is(err, fs.ErrPermission):
-		return nil, &Failure{Code: OutputInvalid, Message: "output.json cannot be read: the notebook took the right to away"}
-	case err != nil:
-		return nil, err
-	}
-	p.outcome.Kept[artifactName("output", language, ".json")] = output
-	if len(p.job.Bundle.Config.Publish) == 0 {
-		return output, nil
-	}
-	files, err := p.published(ctx)
-	if p.outcome.Published == nil {
-		p.outcome.Published = map[string]map[string][]byte{}
-	}
-	for _, served := range p.served(language) {
-		p.outcome.Published[served] = files
-	}
-	return output, err
-}
-
-// served lists the languages that an execution is for.
-func (p *press) served(execution string) []string {
-	if execution == "" {
-		return p.job.Languages
-	}
-	return []string{execution}
-}
-
-// published returns the files that match the report's patterns. They stand beside
-// the page, so their folders are dropped.
-func (p *press) published(ctx context.Context) (map[string][]byte, error) {
-	names, err := p.sandbox.List(ctx)
-	if err != nil {
-		return nil, err
-	}
-	files, left := map[string][]byte{}, int64(publishLimit)
-	for _, pattern := range p.job.Bundle.Config.Publish {
-		matched := false
-		for _, name := range names {
-			ok, err := path.Match(pattern, name)
-			if err != nil || !ok || path.Base(name) == indexName {
-				continue
-			}
-			matched = true
-			data, err := p.sandbox.Get(ctx, name, left)
-			switch {
-			case errors.Is(err, ErrTooLarge):
-				return nil, &Failure{Code: OutputTooLarge, Message: fmt.Sprintf("publish: %v: all files together may have %d MiB", err, publishLimit>>20)}
-			case errors.Is(err, fs.ErrPermission):
-				return nil, &Failure{Code: OutputInvalid, Message: fmt.Sprintf("publish: %v", err)}
-			case err != nil:
-				return nil, err
-			}
-			if bytes.Equal(data, p.job.Bundle.Files[name]) && len(data) > 0 {
-				continue // the bundle's own: *.html is not for its template
-			}
-			left -= int64(len(data))
-			if files[path.Base(name)] = data; len(files) > maxPublished {
-				return nil, &Failure{Code: OutputTooLarge, Message: fmt.Sprintf("more than %d files match publish", maxPublished)}
-			}
-		}
-		if !matched {
-			p.warn(fmt.Sprintf("publish: no file matches %q", pattern))
-		}
-	}
-	return files, nil
-}
-
 // render makes every language's page, or none.
 func (p *press) render(ctx context.Context, outputs map[string][]byte) error {
 	limit := min(renderTimeout, p.job.Bundle.Config.Timeout.Run/2)
@@ -359,6 +283,7 @@ func (p *press) render(ctx context.Context, outputs map[string][]byte) error {
 		result, err := render.Pages(bounded, p.sandbox, render.Request{
 			Template: p.job.Bundle.Template, Files: p.job.Bundle.Files, Output: output,
 			Languages: p.served(execution), Strict: p.job.Bundle.Config.Strict,
+			PageLimit: max(p.left.pages, 1),
 		})
 		if ctx.Err() != nil {
 			return ctx.Err() // the run's own time is up
@@ -366,20 +291,19 @@ func (p *press) render(ctx context.Context, outputs map[string][]byte) error {
 		if err != nil {
 			return renderFailure(err, limit)
 		}
-		maps.Copy(pages, result.Pages)
-		for _, w := range result.Warnings {
-			p.warn(w)
+		for language, page := range result.Pages {
+			pages[language] = page
+			p.left.pages -= int64(len(page))
 		}
+		p.outcome.Warnings = append(p.outcome.Warnings, result.Warnings...) // a language's are mostly those of all
 	}
 	p.outcome.Pages = pages
 	return nil
 }
 
-// warn notes a warning, once where every language has it.
-func (p *press) warn(warning string) {
-	if !slices.Contains(p.outcome.Warnings, warning) {
-		p.outcome.Warnings = append(p.outcome.Warnings, warning)
-	}
+// warn notes a warning.
+func (p *press) warn(format string, args ...any) {
+	p.outcome.Warnings = append(p.outcome.Warnings, fmt.Sprintf(format, args...))
 }
 
 // renderFailure puts an error of the renderer into the words of manifests.
@@ -418,7 +342,3 @@ func workFolder(files map[string][]byte) (fs.FS, error) {
 	}
 	return txtar.FS(&archive)
 }
-
-// Error lets a stage, or an executor, return a failure where Go wants an error; Press
-// takes it out again.
-func (f *Failure) Error() string { return string(f.Code) + ": " + f.Message }

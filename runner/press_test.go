@@ -2,6 +2,7 @@ package runner_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +14,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -46,7 +48,8 @@ type faulty struct {
 	runnertest.FakeExecutor
 	put, kernel, list, close error
 	get                      map[string]error
-	render                   func(ctx context.Context, stdout io.Writer) error
+	render                   func(ctx context.Context, stdin io.Reader, stdout io.Writer) error
+	names                    []string // that List returns as well
 }
 
 func (f *faulty) Start(ctx context.Context, spec runner.Spec) (runner.Sandbox, error) {
@@ -82,12 +85,12 @@ func (b *faultyBox) Get(ctx context.Context, name string, limit int64) ([]byte, 
 
 func (b *faultyBox) List(ctx context.Context) ([]string, error) {
 	names, err := b.Sandbox.List(ctx)
-	return names, errors.Join(err, b.of.list)
+	return append(names, b.of.names...), errors.Join(err, b.of.list)
 }
 
 func (b *faultyBox) Render(ctx context.Context, stdin io.Reader, stdout, stderr io.Writer) error {
 	if b.of.render != nil {
-		return b.of.render(ctx, stdout)
+		return b.of.render(ctx, stdin, stdout)
 	}
 	return b.Sandbox.Render(ctx, stdin, stdout, stderr)
 }
@@ -105,8 +108,8 @@ func wroteAll(context.Context, runner.Spec, string) (map[string][]byte, error) {
 
 func TestPress_PutsEveryFailureIntoACode(t *testing.T) {
 	no := errors.New("no route to host")
-	says := func(answer string) func(context.Context, io.Writer) error {
-		return func(_ context.Context, stdout io.Writer) error {
+	says := func(answer string) func(context.Context, io.Reader, io.Writer) error {
+		return func(_ context.Context, _ io.Reader, stdout io.Writer) error {
 			_, err := fmt.Fprintln(stdout, answer)
 			return err
 		}
@@ -145,10 +148,10 @@ func TestPress_PutsEveryFailureIntoACode(t *testing.T) {
 			code: runner.OutputInvalid, want: "a.xlsx"},
 		{name: "a template is wrong", exec: &faulty{render: says(`{"error": {"code": "template_error", "message": "unexpected '}'", "file": "template.html", "line": 3}}`)},
 			code: runner.TemplateError, want: "template.html:3: unexpected '}'"},
-		{name: "the renderer dies", exec: &faulty{render: func(context.Context, io.Writer) error { return errors.New("signal: killed") }},
+		{name: "the renderer dies", exec: &faulty{render: func(context.Context, io.Reader, io.Writer) error { return errors.New("signal: killed") }},
 			code: runner.TemplateError, want: "signal: killed"},
 		{name: "the renderer talks nonsense", exec: &faulty{render: says("hello")}, code: runner.Internal, want: "render: "},
-		{name: "the template does not end", exec: &faulty{render: func(ctx context.Context, _ io.Writer) error { <-ctx.Done(); return ctx.Err() }},
+		{name: "the template does not end", exec: &faulty{render: func(ctx context.Context, _ io.Reader, _ io.Writer) error { <-ctx.Done(); return ctx.Err() }},
 			timeout: 2 * time.Second, code: runner.RenderTimeout, want: "longer than 1s"},
 	}
 	for _, test := range tests {
@@ -243,6 +246,139 @@ func TestPress_BoundsWhatIsPublished(t *testing.T) {
 			outcome, err := runner.Press(t.Context(), exec, jobOf(bundle))
 			if err != nil || outcome.Failure == nil || outcome.Failure.Code != runner.OutputTooLarge {
 				t.Errorf("got %+v, %v; want output_too_large", outcome.Failure, err)
+			}
+		})
+	}
+}
+
+func TestPress_RefusesNamesThatCannotStandBesideThePage(t *testing.T) {
+	for _, names := range [][]string{
+		{`a\b.csv`}, {"caf\xe9.csv"}, {"año.csv"}, {"-rf.csv"}, {"a:b.csv"}, {strings.Repeat("x", 126) + ".csv"},
+		{"north/t.csv", "south/t.csv"}, {"north/T.csv", "south/t.csv"},
+	} {
+		t.Run(strings.Join(names, " "), func(t *testing.T) {
+			files, strange := map[string][]byte{"output.json": []byte("{}"), "fine.csv": nil}, []string(nil)
+			for _, name := range names {
+				if fs.ValidPath(name) {
+					files[name] = []byte(name)
+				} else {
+					strange = append(strange, name) // of a real file system only
+				}
+			}
+			bundle := bundleOf("plant-1")
+			bundle.Config.Publish = []string{"*.csv", "*/*.csv"}
+			exec := &faulty{names: strange}
+			exec.OnCell = func(context.Context, runner.Spec, string) (map[string][]byte, error) { return files, nil }
+			outcome, err := runner.Press(t.Context(), exec, jobOf(bundle))
+			if err != nil || outcome.Failure == nil || outcome.Failure.Code != runner.OutputInvalid {
+				t.Fatalf("got %+v, %v; want output_invalid", outcome.Failure, err)
+			}
+			for _, name := range names {
+				if quoted := fmt.Sprintf("%q", name); !strings.Contains(outcome.Failure.Message, quoted) {
+					t.Errorf("the message %q does not name %s", outcome.Failure.Message, quoted)
+				}
+			}
+		})
+	}
+}
+
+func TestPress_NeverPublishesHiddenFilesNorAFileTwice(t *testing.T) {
+	files := map[string][]byte{
+		"output.json": []byte("{}"), ".htaccess": []byte("x"), ".git/config": []byte("x"), "tables/.x": []byte("x"),
+		"INDEX.html": []byte("x"), "report.ipynb": []byte(cell), "tables/Year 2026-v1_2.csv": []byte("y"),
+	}
+	bundle := bundleOf("plant-1")
+	bundle.Config.Publish = []string{"*", "*/*", "tables/*.csv", ".ht*"}
+	exec := &runnertest.FakeExecutor{OnCell: func(context.Context, runner.Spec, string) (map[string][]byte, error) { return files, nil }}
+	outcome, err := runner.Press(t.Context(), exec, jobOf(bundle))
+	if err != nil || outcome.Failure != nil {
+		t.Fatal(outcome.Failure, err)
+	}
+	want := map[string][]byte{"output.json": []byte("{}"), "Year 2026-v1_2.csv": []byte("y")}
+	if diff := cmp.Diff(want, outcome.Published["ca"]); diff != "" {
+		t.Errorf("published (-want +got):\n%s", diff)
+	}
+}
+
+// A report that runs once per language may leave as much as one that runs once.
+func TestPress_BoundsAllLanguagesTogether(t *testing.T) {
+	big := make([]byte, 40<<20)
+	tests := map[string]struct {
+		files map[string][]byte
+		want  runner.Code
+	}{
+		"output.json":     {map[string][]byte{"output.json": big}, runner.OutputTooLarge},
+		"published files": {map[string][]byte{"output.json": nil, "a.csv": big}, runner.OutputTooLarge},
+		"pages":           {nil, runner.TemplateError},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			bundle := bundleOf("plant-1")
+			bundle.ExecutePerLanguage, bundle.Config.Publish = true, []string{"*.csv"}
+			exec := &faulty{FakeExecutor: runnertest.FakeExecutor{OnCell: func(context.Context, runner.Spec, string) (map[string][]byte, error) {
+				return test.files, nil
+			}}}
+			if test.files == nil {
+				exec.render = func(_ context.Context, stdin io.Reader, stdout io.Writer) error {
+					var request struct{ Languages []string }
+					if err := json.NewDecoder(stdin).Decode(&request); err != nil {
+						return err
+					}
+					_, err := fmt.Fprintf(stdout, "{\"language\": %q, \"bytes\": %d}\n%s{\"done\": true}\n", request.Languages[0], len(big), big)
+					return err
+				}
+			}
+			outcome, err := runner.Press(t.Context(), exec, jobOf(bundle))
+			if err != nil || outcome.Failure == nil || outcome.Failure.Code != test.want {
+				t.Errorf("got %+v, %v; want %s", outcome.Failure, err, test.want)
+			}
+		})
+	}
+}
+
+func TestPress_FitsWhatItSaysIntoAManifest(t *testing.T) {
+	const hostile = "\x1b]0;title\a\x1b\x1b[m[2J\u009b1m\r"
+	long := hostile + strings.Repeat("0123456789", 1<<19)
+	quoted, err := json.Marshal(long)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answers := func(format string) func(context.Context, io.Reader, io.Writer) error {
+		return func(_ context.Context, _ io.Reader, stdout io.Writer) error {
+			_, err := fmt.Fprintf(stdout, format+"\n", quoted)
+			return err
+		}
+	}
+	raises := func(context.Context, runner.Spec, string) (map[string][]byte, error) { return nil, errors.New(long) }
+	tests := map[string]*faulty{
+		"a cell's error":     {FakeExecutor: runnertest.FakeExecutor{OnCell: raises}},
+		"a template's error": {render: answers(`{"error": {"code": "template_error", "message": %[1]s, "file": "t.html", "line": 1, "traceback": %[1]s}}`)},
+		"an internal error":  {kernel: errors.New(long)},
+		"warnings": {render: func(_ context.Context, _ io.Reader, stdout io.Writer) error {
+			warnings := strings.Repeat(`{"message": "'a' is undefined", "file": "t.html", "line": 1},`, 9)
+			for i := range 20_000 {
+				warnings += fmt.Sprintf(`{"message": "'x%d' is undefined"},`, i)
+			}
+			_, err := fmt.Fprintf(stdout, "{\"language\": \"en\", \"bytes\": 0}\n{\"language\": \"ca\", \"bytes\": 0}\n{\"done\": true, \"warnings\": [%s{\"message\": %s}]}\n", warnings, quoted)
+			return err
+		}},
+	}
+	for name, exec := range tests {
+		t.Run(name, func(t *testing.T) {
+			outcome, err := runner.Press(t.Context(), exec, jobOf(bundleOf("plant-1")))
+			if err != nil {
+				t.Fatal(err)
+			}
+			texts := outcome.Warnings
+			if f := outcome.Failure; f != nil {
+				texts = append(texts, f.Message, f.Traceback)
+			}
+			all := strings.Join(texts, "\n")
+			if len(all) == 0 || len(all) > 100<<10 {
+				t.Errorf("%d bytes for the manifest: %.200q", len(all), all)
+			}
+			if i := strings.IndexFunc(all, func(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\t' }); i >= 0 {
+				t.Errorf("a control character: %.80q", all[i:])
 			}
 		})
 	}
