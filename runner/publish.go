@@ -88,7 +88,8 @@ type latest struct {
 	Generation  int       `yaml:"generation"`
 }
 
-// advance copies a run's pages to its latest keys, unless they show a later slot.
+// advance copies a run's pages to its latest keys, unless they show a later slot, and
+// removes what an earlier one had beside them.
 func (r *Runner) advance(ctx context.Context, t *task, m Manifest) error {
 	marker := latestKey(t.report, t.asset.ID)
 	hash := fnv.New32a()
@@ -115,5 +116,32 @@ func (r *Runner) advance(ctx context.Context, t *task, m Manifest) error {
 			return err
 		}
 	}
+	for _, language := range m.Languages {
+		if err := r.prune(ctx, t, m, language); err != nil {
+			return err
+		}
+	}
 	return r.put(ctx, marker, latest{ScheduledAt: m.ScheduledAt, Generation: m.Generation})
+}
+
+// prune deletes from a latest folder what the manifest does not name. It comes after
+// the page, which links to nothing of it any more. What stands in folders below is of
+// another report.
+func (r *Runner) prune(ctx context.Context, t *task, m Manifest, language string) error {
+	folder := LatestKey(t.report, t.asset.ID, language, "") + "/"
+	keys, err := r.store.List(ctx, folder)
+	if err != nil {
+		return err
+	}
+	for _, key := range keys {
+		name := strings.TrimPrefix(key, folder)
+		named := slices.ContainsFunc(m.Artifacts, func(a Artifact) bool { return a.Language == language && a.Name == name })
+		if named || strings.Contains(name, "/") {
+			continue
+		}
+		if err := r.store.Delete(ctx, key); err != nil {
+			return err
+		}
+	}
+	return nil
 }

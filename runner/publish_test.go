@@ -3,6 +3,8 @@ package runner_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io/fs"
 	"slices"
 	"strings"
 	"sync"
@@ -109,7 +111,63 @@ func TestPublish_RetriesARunWhosePagesTheStoreRefuses(t *testing.T) {
 	}
 }
 
-// Two slots of one asset may finish at once: the later one's pages stay, whole.
+// A store that can never take a key is not asked again for a minute.
+func TestPublish_TakesAnInvalidKeyAsFinal(t *testing.T) {
+	store := runnertest.Memory{Before: func(_ context.Context, operation, key string) error {
+		if operation == "put" && strings.HasPrefix(key, "pages/") {
+			return fmt.Errorf("key %q: %w", key, fs.ErrInvalid)
+		}
+		return nil
+	}}
+	bundle := bundleOf("plant-1")
+	bundle.Config.Retries = 0
+	l := begin(t, &runnertest.FakeExecutor{}, &store, runner.Options{})
+	l.submit(t, slotOf(bundle, 6))
+	l.finish(t, 20*time.Second)
+	if m := manifests(t, &store)["plant-1"]; ends(m) != "store_failed" {
+		t.Errorf("attempts %s", ends(m))
+	}
+}
+
+func TestPublish_LeavesNothingOfAnEarlierSlotAtTheLatestKeys(t *testing.T) {
+	var store runnertest.Memory
+	const folder = "pages/energy/plant-1/latest/en/"
+	wrote := map[string]map[string][]byte{
+		"T06:00": {"output.json": nil, "a.csv": []byte("6"), "only-6.csv": nil},
+		"T07:00": {"output.json": nil, "a.csv": []byte("7"), "only-7.csv": nil},
+	}
+	exec := &runnertest.FakeExecutor{OnCell: func(_ context.Context, _ runner.Spec, source string) (map[string][]byte, error) {
+		for slot, files := range wrote {
+			if strings.Contains(source, slot) {
+				return files, nil
+			}
+		}
+		return nil, errors.New("no such slot")
+	}}
+	bundle := bundleOf("plant-1")
+	bundle.Config.Publish = []string{"*.csv"}
+	l := begin(t, exec, &store, runner.Options{})
+	l.submit(t, slotOf(bundle, 6))
+	l.finish(t, time.Minute)
+	other := folder + "of/another/report.html" // reports stand inside each other
+	if err := store.Put(t.Context(), other, nil); err != nil {
+		t.Fatal(err)
+	}
+	l.submit(t, slotOf(bundle, 7))
+	l.finish(t, time.Minute)
+	got, err := store.List(t.Context(), folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{folder + "a.csv", folder + "index.html", other, folder + "only-7.csv"}, got); diff != "" {
+		t.Errorf("latest keys (-want +got):\n%s", diff)
+	}
+	if a := store.Objects()[folder+"a.csv"]; a != "7" {
+		t.Errorf("a.csv is %q, want that of seven o'clock", a)
+	}
+}
+
+// Slots come in any order: the later one's pages stay, whole.
 func TestPublish_LatestIsOfOneSlot(t *testing.T) {
 	var store runnertest.Memory
 	exec := &runnertest.FakeExecutor{OnCell: func(_ context.Context, _ runner.Spec, source string) (map[string][]byte, error) {
