@@ -38,7 +38,6 @@ type Trigger string
 const (
 	TriggerSchedule Trigger = "schedule"
 	TriggerCatchUp  Trigger = "catch_up"
-	TriggerRequest  Trigger = "request"
 )
 
 // Window is the days that a report covers, both included.

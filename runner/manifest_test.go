@@ -15,7 +15,7 @@ import (
 
 var update = flag.Bool("update", false, "write the golden documents of testdata")
 
-// exampleRun is the manifest of DESIGN section 5.
+// exampleRun is a manifest with something in every key that an error brings.
 func exampleRun() runner.Manifest {
 	at := time.Date(2026, 11, 23, 6, 0, 0, 0, time.FixedZone("", 3600))
 	return runner.Manifest{
