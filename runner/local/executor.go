@@ -20,6 +20,12 @@ type Options struct {
 	Init   []string     // the command that calls Init in this binary; nil means no isolation
 	Log    *slog.Logger // nil means slog.Default()
 
+	// Hidden are paths that no program of a sandbox may see: New refuses to show a folder
+	// that they lie in. They need not exist, "" is none. A sandbox shows the system's
+	// folders and all that the interpreter reads modules from: for a virtual environment
+	// its whole folder, with whatever else was put there. Dir is always among them.
+	Hidden []string
+
 	// Processes bounds the processes and threads of a sandbox, 0 means 4096. It needs
 	// isolation; as root without user namespaces all sandboxes share it.
 	Processes int
@@ -83,6 +89,9 @@ func New(ctx context.Context, o Options) (*Executor, error) {
 		o.Processes = defaultProcesses
 	}
 	e.spawn = e.bestSpawner(ctx, isolation{o.Init, e.python, o.Processes})
+	if err := checkHidden(append(o.Hidden[:len(o.Hidden):len(o.Hidden)], e.dir), e.spawn); err != nil {
+		return nil, err
+	}
 	if err := e.sweep(); err != nil { // whatever a notebook left there, work goes on
 		e.log.Warn("stale sandboxes remain", "path", e.dir, "error", err)
 	}

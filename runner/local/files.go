@@ -133,38 +133,60 @@ func listFiles(ctx context.Context, dir string) ([]string, error) {
 // removeAll removes a folder as a notebook left it: with folders that it closed to
 // us, or nested deeper than a path can say or a process can have open. Folders in
 // folders are first moved to the top, so that no depth is ever descended to.
+//
+// After a SIGKILL of an earlier agent its notebooks may still be dying. What they swap
+// for a link meanwhile leads nowhere: os.Root changes nothing outside the folder.
 func removeAll(top string) error {
-	if err := os.Chmod(top, 0o700); errors.Is(err, fs.ErrNotExist) {
-		return nil
+	parent, err := os.OpenRoot(filepath.Dir(top))
+	if err != nil {
+		return ignoreMissing(err)
 	}
+	defer parent.Close()
+	name := filepath.Base(top)
+	if err := parent.Chmod(name, 0o700); err != nil {
+		return ignoreMissing(err)
+	}
+	root, err := parent.OpenRoot(name)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
 	for {
-		entries, err := os.ReadDir(top)
+		entries, err := readDir(root, ".")
 		if err != nil {
 			return err
 		}
+		if len(entries) == 0 {
+			return parent.Remove(name)
+		}
 		var errs []error
 		for _, entry := range entries {
-			path := filepath.Join(top, entry.Name())
 			if entry.IsDir() {
-				errs = append(errs, raiseFolders(path, top))
+				errs = append(errs, raiseFolders(root, entry.Name()))
 			}
-			errs = append(errs, os.RemoveAll(path))
+			errs = append(errs, root.RemoveAll(entry.Name()))
 		}
 		if err := errors.Join(errs...); err != nil {
 			return err
 		}
-		if len(entries) == 0 {
-			return os.Remove(top)
-		}
 	}
 }
 
-// raiseFolders moves the folders in dir to top, under names that nobody knows.
-func raiseFolders(dir, top string) error {
-	if err := os.Chmod(dir, 0o700); err != nil {
+// ignoreMissing takes for done what is not there to be removed.
+func ignoreMissing(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// raiseFolders moves the folders in one at the top of root to the top as well, under
+// names that nobody knows.
+func raiseFolders(root *os.Root, folder string) error {
+	if err := root.Chmod(folder, 0o700); err != nil {
 		return err
 	}
-	entries, err := os.ReadDir(dir)
+	entries, err := readDir(root, folder)
 	if err != nil {
 		return err
 	}
@@ -172,10 +194,20 @@ func raiseFolders(dir, top string) error {
 		if !entry.IsDir() {
 			continue
 		}
-		path := filepath.Join(dir, entry.Name())
-		if err := errors.Join(os.Chmod(path, 0o700), os.Rename(path, filepath.Join(top, rand.Text()))); err != nil {
+		name := filepath.Join(folder, entry.Name())
+		if err := errors.Join(root.Chmod(name, 0o700), root.Rename(name, rand.Text())); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// readDir lists a folder, and does not wait for what is none.
+func readDir(root *os.Root, name string) ([]fs.DirEntry, error) {
+	folder, err := root.OpenFile(name, os.O_RDONLY|syscall.O_DIRECTORY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer folder.Close()
+	return folder.ReadDir(-1)
 }

@@ -27,8 +27,7 @@ type initConfig struct {
 	Dir      string
 	Argv     []string
 	Env      []string
-	UID, GID int  // 0: stay who we are
-	UserNS   bool // we are in a user namespace of our own
+	UID, GID int // 0: stay who we are
 
 	Processes uint64 // the limit on processes and threads
 }
@@ -117,6 +116,9 @@ func (c initConfig) exec() (int, error) {
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return 0, fmt.Errorf("no new privileges: %w", err)
 	}
+	if err := leaveKeyring(); err != nil {
+		return 0, fmt.Errorf("leave the agent's keyring: %w", err)
+	}
 	attributes := &syscall.SysProcAttr{}
 	if c.UID != 0 {
 		attributes.Credential = &syscall.Credential{Uid: uint32(c.UID), Gid: uint32(c.GID)}
@@ -126,7 +128,27 @@ func (c initConfig) exec() (int, error) {
 	})
 }
 
+// leaveKeyring joins a new session keyring, one without a name that others could join
+// it by: the agent's may hold credentials of its user.
+func leaveKeyring() error {
+	_, err := unix.KeyctlInt(unix.KEYCTL_JOIN_SESSION_KEYRING, 0, 0, 0, 0)
+	if errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EPERM) {
+		return nil // there are no keyrings, or a filter keeps all of them from us, and from the program
+	}
+	return err
+}
+
+// The folders of the file system that Init mounts.
+const (
+	programRoot = "/root"  // the program's root
+	maskFolder  = "/empty" // shown in place of folders
+)
+
 // enter replaces the root file system by one that holds the mounts and little else.
+//
+// The program's root is a folder of it and not the whole: a process whose root is not
+// that of its mount namespace is refused user namespaces, in which it would have
+// capabilities again (EPERM of unshare(2), since Linux 3.9). It has none to leave with.
 func (c initConfig) enter() error {
 	if err := os.WriteFile("/proc/self/oom_score_adj", []byte("1000"), 0); err != nil {
 		return err
@@ -137,16 +159,8 @@ func (c initConfig) enter() error {
 	if err := unix.Mount("tmpfs", c.Root, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=0755,size=1m"); err != nil {
 		return fmt.Errorf("mount a root: %w", err)
 	}
-	for _, b := range c.Mounts {
-		if err := b.mount(c.Root); err != nil {
-			return fmt.Errorf("show %s: %w", b.To, err)
-		}
-	}
-	if err := mountSystem(c.Root); err != nil {
+	if err := c.fill(c.Root+programRoot, c.Root+maskFolder); err != nil {
 		return err
-	}
-	if c.UserNS { // the program shall not make one in which it has capabilities again
-		_ = os.WriteFile(filepath.Join(c.Root, "proc/sys/user/max_user_namespaces"), []byte("0"), 0) // not every system has it
 	}
 	if err := os.Chdir(c.Root); err != nil {
 		return err
@@ -163,7 +177,29 @@ func (c initConfig) enter() error {
 	if err := unix.Sethostname([]byte("sandbox")); err != nil {
 		return fmt.Errorf("set the host name: %w", err)
 	}
+	if err := unix.Chroot(programRoot); err != nil {
+		return fmt.Errorf("enter the program's root: %w", err)
+	}
 	return os.Chdir("/")
+}
+
+// fill makes the program's root, and the empty folder that masks others.
+func (c initConfig) fill(root, mask string) error {
+	if err := errors.Join(os.Mkdir(root, 0o755), os.Mkdir(mask, 0o755)); err != nil {
+		return err
+	}
+	for _, b := range c.Mounts {
+		if err := b.mount(root); err != nil {
+			return fmt.Errorf("show %s: %w", b.To, err)
+		}
+	}
+	if err := mountSystem(root); err != nil {
+		return err
+	}
+	if err := maskProc(filepath.Join(root, "proc"), mask); err != nil {
+		return fmt.Errorf("mask /proc: %w", err)
+	}
+	return nil
 }
 
 // mountSystem mounts what no sandbox shares: processes, devices, shared memory.
@@ -212,6 +248,11 @@ func (b bind) mount(root string) error {
 	if err := makeMountPoint(target, info.IsDir()); err != nil {
 		return err
 	}
+	return b.over(target)
+}
+
+// over binds over a file or folder that is there.
+func (b bind) over(target string) error {
 	if err := unix.Mount(b.From, target, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
 		return err
 	}
@@ -219,14 +260,14 @@ func (b bind) mount(root string) error {
 	if !b.Writable {
 		attributes.Attr_set |= unix.MOUNT_ATTR_RDONLY
 	}
-	err = unix.MountSetattr(unix.AT_FDCWD, target, unix.AT_RECURSIVE, &attributes)
+	err := unix.MountSetattr(unix.AT_FDCWD, target, unix.AT_RECURSIVE, &attributes)
 	if errors.Is(err, unix.ENOSYS) { // before Linux 5.12
 		return b.remount(target)
 	}
 	return err
 }
 
-// remount does to the mount itself what mount does to those below it, too.
+// remount does to the mount itself what over does to those below it, too.
 func (b bind) remount(target string) error {
 	flags := uintptr(unix.MS_BIND | unix.MS_REMOUNT | unix.MS_NOSUID)
 	if !b.Writable {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -20,19 +21,20 @@ import (
 // owns nothing else, the one that distroless images call nonroot.
 const nobody = 65532
 
-// isolating returns the ways to isolate that this user may have, the best first.
+// isolating returns the ways to isolate that this user may have, the best first. For
+// root each of them runs programs as nobody: the owner of /proc/sys and of so much else
+// is root even without a capability, in whatever namespace. Where root may not become
+// nobody there is no way.
 func isolating(base isolation) []spawner {
 	if len(base.init) == 0 {
 		return nil
 	}
-	own := namespaceSpawner{isolation: base, name: "user namespace", userNS: true}
 	if os.Geteuid() != 0 {
-		return []spawner{own}
+		return []spawner{namespaceSpawner{isolation: base, name: "user namespace", userNS: true}}
 	}
 	return []spawner{
 		namespaceSpawner{isolation: base, name: "user namespace as root", userNS: true, drop: true},
 		namespaceSpawner{isolation: base, name: "namespaces as root", drop: true}, // containers allow no more, at times
-		own,
 	}
 }
 
@@ -149,7 +151,7 @@ func (s namespaceSpawner) readStatus(r io.Reader, err error) runner.Death {
 // configFor lists what the program's root file system shows.
 func (s namespaceSpawner) configFor(p program) initConfig {
 	c := initConfig{
-		Root: filepath.Join(p.box, rootDir), Dir: p.dir, Argv: p.argv, Env: p.env, UserNS: s.userNS, Processes: uint64(s.processes),
+		Root: filepath.Join(p.box, rootDir), Dir: p.dir, Argv: p.argv, Env: p.env, Processes: uint64(s.processes),
 	}
 	if s.drop {
 		c.UID, c.GID = nobody, nobody
@@ -161,14 +163,14 @@ func (s namespaceSpawner) configFor(p program) initConfig {
 	for _, name := range folders {
 		c.Mounts = append(c.Mounts, bind{From: filepath.Join(p.box, name), To: s.inside(p.box, name), Writable: true})
 	}
-	for _, path := range systemFolders {
-		c.Mounts = append(c.Mounts, mountsFor(path)...)
-	}
-	for _, path := range s.python.Folders {
+	for _, path := range s.shows() {
 		c.Mounts = append(c.Mounts, mountsFor(path)...)
 	}
 	return c
 }
+
+// shows returns what every program sees of the machine, if it exists.
+func (s namespaceSpawner) shows() []string { return slices.Concat(systemFolders[:], s.python.Folders) }
 
 // systemFolders is what interpreters and their libraries need of the system, and
 // what reports need to reach their data: names, certificates, zones and fonts.

@@ -20,8 +20,8 @@ import (
 	"nbpress/runner/runnertest"
 )
 
-// TestMain lets the test binary be its own sandboxes' PID 1, an agent that is killed,
-// and a test run of another user.
+// TestMain lets the test binary be its own sandboxes' PID 1, an agent that is killed or
+// has lost capabilities, and a test run of another user.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 {
 		switch os.Args[1] {
@@ -31,6 +31,10 @@ func TestMain(m *testing.M) {
 			os.Exit(holdSandbox(os.Args[2], os.Args[3], os.Args[4] == "isolated"))
 		case "unprivileged":
 			os.Exit(runUnprivileged(os.Args[2]))
+		case "powerless":
+			os.Exit(losePower(append([]string{"/proc/self/exe", "name-sandbox"}, os.Args[2:]...)))
+		case "name-sandbox":
+			os.Exit(nameSandbox(os.Args[2], os.Args[3]))
 		}
 	}
 	os.Exit(m.Run())

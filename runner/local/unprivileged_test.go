@@ -3,12 +3,14 @@
 package local_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -16,6 +18,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"nbpress/internal/testenv"
+	"nbpress/runner"
+	"nbpress/runner/local"
 )
 
 // overflowUser is a user that owns nothing.
@@ -120,4 +124,35 @@ func closedAncestor(path string) string {
 		return ""
 	}
 	return path
+}
+
+// losePower becomes another program without the capabilities that root needs to become
+// somebody else and to mount.
+func losePower(argv []string) int {
+	runtime.LockOSThread() // the bounding set is a thread's
+	for _, capability := range []uintptr{unix.CAP_SYS_ADMIN, unix.CAP_SETUID, unix.CAP_SETGID} {
+		if err := unix.Prctl(unix.PR_CAPBSET_DROP, capability, 0, 0, 0); err != nil {
+			fmt.Fprintln(os.Stderr, "drop a capability:", err)
+			return 1
+		}
+	}
+	fmt.Fprintln(os.Stderr, syscall.Exec(argv[0], argv, os.Environ()))
+	return 1
+}
+
+// nameSandbox says how a sandbox is isolated.
+func nameSandbox(dir, python string) int {
+	e, err := local.New(context.Background(), local.Options{Python: python, Dir: dir, Init: selfInit, Log: textLog(os.Stderr)})
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	sandbox, err := e.Start(context.Background(), runner.Spec{Run: "named", Generation: 1, Attempt: 1})
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer sandbox.Close(context.Background())
+	fmt.Println(sandbox)
+	return 0
 }
