@@ -7,7 +7,9 @@ What differs from `python -m ipykernel_launcher`:
 - The connection file is only read.
 - History stays in memory.
 - A crash in a C library leaves its Python traceback in the kernel's log.
-- It ends at once when asked to: ipykernel now and then takes ten seconds.
+- It ends at once when asked to: ipykernel now and then takes ten seconds, and five
+  where the notebook left processes. Those are ended by who started the launcher,
+  who has them in a process group or a PID namespace.
 - What only people at a prompt need is not imported at the start: the debugger,
   the terminal front end and the completer's analyser. It stays importable.
 Everything else is as in any Jupyter kernel.
@@ -107,6 +109,10 @@ def headless_app():
     return IPKernelApp.instance()
 
 
+async def leave_children():
+    """Stands in for ipykernel's way to end children, which waits for zombies as well."""
+
+
 def main():
     gc.disable()  # imports make hardly any garbage
     faulthandler.enable(os.dup(2))  # ipykernel takes 2 away, and can send nothing after a crash
@@ -117,6 +123,7 @@ def main():
     # A parent of 1 is one that never dies: no polling for it, no advice about Ctrl-C on its output.
     options = ["--HistoryManager.hist_file=:memory:", "--IPKernelApp.parent_handle=1"]
     app.initialize(options + sys.argv[1:])
+    app.kernel._progressively_terminate_all_children = leave_children
     let_go()
     gc.freeze()
     gc.enable()
