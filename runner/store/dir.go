@@ -7,22 +7,42 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
+	"time"
 
 	"nbpress/runner"
 )
 
-// Dir is a store in a folder.
-type Dir struct {
+// DirReader reads the store in a folder, and writes nothing there.
+type DirReader struct {
 	root string
 }
 
+// NewDirReader reads the store in folder root. Where there is no such folder, it
+// finds nothing.
+func NewDirReader(root string) *DirReader { return &DirReader{root: root} }
+
+// Dir is a store in a folder.
+type Dir struct {
+	DirReader
+	sync   func(folder string) error // makes its entries durable
+	making sync.Mutex                // held while folders are made
+}
+
+// abandoned is the age at which a file of the scratch folder is nobody's any more.
+const abandoned = 24 * time.Hour
+
 // OpenDir opens the store in folder root and makes the folder where there is none.
 // It fails where the folder cannot be written, so that an agent with a read-only
-// store says so at its start.
+// store says so at its start. What killed agents were writing long ago is removed.
 func OpenDir(root string) (*Dir, error) {
-	d := &Dir{root: root}
-	if err := os.MkdirAll(d.scratch(), 0o755); err != nil {
+	d := &Dir{DirReader: DirReader{root: root}, sync: syncDir}
+	if err := d.makeFolder(d.scratch()); err != nil {
+		return nil, fmt.Errorf("open the store: %w", err)
+	}
+	if err := d.sweep(); err != nil {
 		return nil, fmt.Errorf("open the store: %w", err)
 	}
 	probe, err := os.CreateTemp(d.scratch(), "probe-*")
@@ -32,12 +52,30 @@ func OpenDir(root string) (*Dir, error) {
 	return d, errors.Join(probe.Close(), os.Remove(probe.Name()))
 }
 
+// sweep removes abandoned scratch files. Another process may be at the same.
+func (d *Dir) sweep() error {
+	entries, err := os.ReadDir(d.scratch())
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		info, err := entry.Info()
+		if err == nil && time.Since(info.ModTime()) > abandoned {
+			err = os.Remove(filepath.Join(d.scratch(), entry.Name()))
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
 // scratch holds files that are being written; it is on the store's file system so
 // that a finished one can be linked or renamed into place.
 func (d *Dir) scratch() string { return filepath.Join(d.root, ".tmp") }
 
 // path returns the file of a key. The check is what keeps every key inside root.
-func (d *Dir) path(key string) (string, error) {
+func (d *DirReader) path(key string) (string, error) {
 	if !fs.ValidPath(key) || key == "." || strings.ContainsAny(key, "\\\x00") || strings.HasPrefix(key, ".tmp") {
 		return "", fmt.Errorf("key %q: %w", key, fs.ErrInvalid)
 	}
@@ -45,7 +83,7 @@ func (d *Dir) path(key string) (string, error) {
 }
 
 // Get implements runner.StoreReader.
-func (d *Dir) Get(_ context.Context, key string) ([]byte, error) {
+func (d *DirReader) Get(_ context.Context, key string) ([]byte, error) {
 	path, err := d.path(key)
 	if err != nil {
 		return nil, err
@@ -54,7 +92,7 @@ func (d *Dir) Get(_ context.Context, key string) ([]byte, error) {
 }
 
 // List implements runner.StoreReader.
-func (d *Dir) List(ctx context.Context, prefix string) ([]string, error) {
+func (d *DirReader) List(ctx context.Context, prefix string) ([]string, error) {
 	start, err := d.path(strings.TrimSuffix(prefix, "/"))
 	if err != nil {
 		return nil, err
@@ -108,13 +146,41 @@ func (d *Dir) place(key string, data []byte, move func(from, to string) error) e
 	if err != nil {
 		return fmt.Errorf("put %s: %w", key, err)
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+	if err := d.makeFolder(filepath.Dir(path)); err != nil {
 		return fmt.Errorf("put %s: %w", key, err)
 	}
 	if err := move(temp.Name(), path); err != nil {
 		return fmt.Errorf("put %s: %w", key, err)
 	}
-	return syncDir(filepath.Dir(path))
+	return d.sync(filepath.Dir(path))
+}
+
+// makeFolder makes a folder and those above it, each durable before it returns: a
+// file's folder that a power cut takes away takes the file along.
+func (d *Dir) makeFolder(path string) error {
+	d.making.Lock() // who finds a folder may rely on it
+	defer d.making.Unlock()
+	var missing []string
+	for {
+		_, err := os.Stat(path)
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		missing = append(missing, path)
+		path = filepath.Dir(path)
+	}
+	for _, path := range slices.Backward(missing) {
+		if err := os.Mkdir(path, 0o755); err != nil && !errors.Is(err, fs.ErrExist) { // another process may be at it
+			return err
+		}
+		if err := d.sync(filepath.Dir(path)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Delete implements runner.StoreWriter. Empty folders stay: removing them would
