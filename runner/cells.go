@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 	"time"
 
 	"nbpress/runner/internal/jupyter"
@@ -182,12 +181,11 @@ type verdict struct {
 	failure *Failure // nil: a clean end
 }
 
-// executable returns the indexes of the cells that are run: code cells with code
-// in them that are not marked to be skipped.
+// executable returns the indexes of the cells that are run.
 func executable(nb *notebook.Notebook) []int {
 	var plan []int
 	for i, cell := range nb.Cells {
-		if cell.Type == "code" && strings.TrimSpace(cell.Source) != "" && !cell.Skipped() {
+		if cell.Executed() {
 			plan = append(plan, i)
 		}
 	}

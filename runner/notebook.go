@@ -25,7 +25,7 @@ func ReadNotebook(name string, data []byte, values map[string]any) (sources []st
 	var errs []error
 	for i, cell := range nb.Cells {
 		sources = append(sources, cell.Source)
-		if values == nil || !cell.Environment() || cell.Skipped() {
+		if values == nil || !cell.Environment() || !cell.Executed() {
 			continue
 		}
 		_, _, problems := notebook.Substitute(cell.Source, values)

@@ -25,7 +25,17 @@ type loader struct {
 	problems []strict.Problem
 }
 
-func load(fsys fs.FS, name string, o Options) (*Bundle, []strict.Problem) {
+// maxName bounds a report's name: the store and the ledger make file names of it,
+// with a slot's time behind it.
+const maxName = 180
+
+// Load reads and checks the report in folder name of fsys, the repository's root.
+// It returns a bundle or problems, never both. Name "." is the root itself.
+func Load(fsys fs.FS, name string, o Options) (*Bundle, []strict.Problem) {
+	if len(name) > maxName {
+		what := fmt.Sprintf("the report's name, its path in the repository, has %d characters; at most %d are possible", len(name), maxName)
+		return nil, []strict.Problem{whole(path.Join(name, ConfigFile)).Problem(what, "shorten the folders' names, or move it up")}
+	}
 	if what := checkFolderName(name); what != "" && name != "." {
 		return nil, []strict.Problem{whole(path.Join(name, ConfigFile)).Problem("the report's folder: "+what, "rename the folder")}
 	}

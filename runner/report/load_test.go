@@ -350,3 +350,17 @@ func TestFind_ListsReports(t *testing.T) {
 
 // number is how numbers are kept: as they were written.
 func number(text string) any { return json.Number(text) }
+
+func TestLoad_RefusesANameThatNoFileCouldHave(t *testing.T) {
+	part := strings.Repeat("x", 59)
+	for name, want := range map[string]bool{
+		part + "/" + part + "/" + part + "y":  true, // 180
+		part + "/" + part + "/" + part + "yz": false,
+	} {
+		_, problems := load(fstest.MapFS{}, name)
+		refused := len(problems) == 1 && strings.Contains(problems[0].What, "181 characters; at most 180") && problems[0].File == name+"/config.json"
+		if refused == want {
+			t.Errorf("a name of %d characters: %v", len(name), problems)
+		}
+	}
+}

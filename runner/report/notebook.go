@@ -54,11 +54,6 @@ func (l *loader) cell(index, line int) strict.Position {
 // cellName names a cell as people count them in Jupyter.
 func cellName(index int) string { return fmt.Sprintf("cell %d", index+1) }
 
-// runs reports whether nbpress executes the cell.
-func runs(c *notebook.Cell) bool {
-	return c.Type == "code" && !c.Skipped() && strings.TrimSpace(c.Source) != ""
-}
-
 func (l *loader) checkMarkers() {
 	for i, c := range l.bundle.Notebook.Cells {
 		if c.Type != "code" || c.Skipped() || c.Environment() {
@@ -75,7 +70,7 @@ func (l *loader) checkMarkers() {
 func (l *loader) checkOutputCell() {
 	last, writer := -1, -1
 	for i, c := range l.bundle.Notebook.Cells {
-		if !runs(c) {
+		if !c.Executed() {
 			continue
 		}
 		last = i
@@ -102,7 +97,7 @@ type nameUse struct {
 
 // environmentNames returns the names that nbpress replaces, in order.
 func (l *loader) environmentNames() []nameUse {
-	return l.namesOf(func(c *notebook.Cell) bool { return runs(c) && c.Environment() })
+	return l.namesOf(func(c *notebook.Cell) bool { return c.Executed() && c.Environment() })
 }
 
 func (l *loader) namesOf(which func(*notebook.Cell) bool) []nameUse {
@@ -143,7 +138,7 @@ func (l *loader) checkNames() {
 		given[strings.ToUpper(name)] = true
 	}
 	for i, c := range l.bundle.Notebook.Cells {
-		if !runs(c) || !c.Environment() {
+		if !c.Executed() || !c.Environment() {
 			continue
 		}
 		_, used, problems := notebook.Substitute(c.Source, values)
@@ -213,7 +208,7 @@ func (l *loader) checkUnused(uses []nameUse) {
 
 // unusedAdvice looks whether the name stands where nbpress does not replace it.
 func (l *loader) unusedAdvice(upper string) string {
-	elsewhere := l.namesOf(func(c *notebook.Cell) bool { return runs(c) && !c.Environment() })
+	elsewhere := l.namesOf(func(c *notebook.Cell) bool { return c.Executed() && !c.Environment() })
 	for _, use := range elsewhere {
 		if use.Name == upper {
 			return fmt.Sprintf("$%s stands in %s, which does not begin with #Environment", upper, cellName(use.cell))

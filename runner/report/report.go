@@ -6,18 +6,16 @@
 // what they share, Load reads one report. All three take an fs.FS, so that a
 // commit's objects and a folder on a laptop are read by the same code.
 //
-// Guarantees: what Load returns without problems keeps every rule of DESIGN
-// section 5 and needs no second check. Otherwise all problems are returned at
+// Guarantees: what Load returns without problems keeps every rule of
+// docs/authors.md and needs no second check. Otherwise all problems are returned at
 // once, in the order of a reader, each with its place and with what to do. Hostile
 // trees cost bounded time and memory: the limits are constants of this package.
 // Nothing is executed, and Jinja2 syntax is not looked at.
 package report
 
 import (
-	"io/fs"
 	"time"
 
-	"nbpress/internal/strict"
 	"nbpress/runner/internal/notebook"
 )
 
@@ -117,10 +115,4 @@ type Timeout struct {
 type Resources struct {
 	MilliCPU int64
 	Memory   int64 // bytes
-}
-
-// Load reads and checks the report in folder name of fsys, the repository's root.
-// It returns a bundle or problems, never both. Name "." is the root itself.
-func Load(fsys fs.FS, name string, o Options) (*Bundle, []strict.Problem) {
-	return load(fsys, name, o)
 }

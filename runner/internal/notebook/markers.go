@@ -12,6 +12,12 @@ const (
 	markEnvironment = "#Environment"
 )
 
+// Executed reports whether nbpress executes the cell: it is a code cell with code in
+// it that is not to be skipped.
+func (c *Cell) Executed() bool {
+	return c.Type == "code" && strings.TrimSpace(c.Source) != "" && !c.Skipped()
+}
+
 // Skipped reports whether nbpress leaves the cell out: it is a code cell whose
 // first line is #NoExecute, in any case and with blanks after the # and at the
 // end, or that has the tag noexecute or (nbclient's) skip-execution.
