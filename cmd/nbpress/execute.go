@@ -77,6 +77,7 @@ func executeNotebook(ctx context.Context, std streams, in, out string, flags exe
 		show.done("not finished")
 		return err
 	}
+	std = std.plain()
 	for _, w := range warnings {
 		fmt.Fprintf(std.err, "warning: %s\n", w)
 	}

@@ -4,16 +4,14 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path"
-	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -38,12 +36,29 @@ func (w *whereFlags) add(cmd *cobra.Command) {
 // ledgerView reads the ledger for a person.
 type ledgerView struct {
 	ledger *gitsync.Ledger
-	store  *store.Dir // nil: not known
+	store  runner.StoreReader // nil: not known
 }
 
-// open finds the ledger: of the configuration, else of the URL, else of the clone.
-func (w whereFlags) open() (*ledgerView, error) {
-	options, v := gitsync.LedgerOptions{URL: w.url}, &ledgerView{}
+// look opens the ledger for as long as read reads it.
+func (w whereFlags) look(ctx context.Context, read func(*ledgerView) error) (err error) {
+	options, v := gitsync.LedgerOptions{}, &ledgerView{}
+	if options.URL, options.Auth, v.store, err = w.where(); err != nil {
+		return err
+	}
+	cache, err := openCache(ctx, options.URL)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, cache.close()) }()
+	options.Dir = cache.dir
+	if v.ledger, err = gitsync.OpenLedger(options); err != nil {
+		return err
+	}
+	return read(v)
+}
+
+// where finds the ledger: of the configuration, else of the URL, else of the clone.
+func (w whereFlags) where() (string, gitsync.Auth, runner.StoreReader, error) {
 	configFile := w.config
 	if configFile == "" && w.url == "" && w.dir == "." && exists("nbpress.yaml") {
 		configFile = "nbpress.yaml"
@@ -52,30 +67,21 @@ func (w whereFlags) open() (*ledgerView, error) {
 	case configFile != "":
 		c, err := readConfig(configFile)
 		if err != nil {
-			return nil, err
+			return "", gitsync.Auth{}, nil, err
 		}
-		options.URL = c.Ledger.URL
-		if options.Auth, err = c.Ledger.Credential.auth(); err != nil {
-			return nil, err
+		auth, err := c.Ledger.Credential.auth()
+		return c.Ledger.URL, auth, store.NewDirReader(c.Store.Dir), err
+	case w.url != "":
+		if !strings.Contains(w.url, ":") { // a folder, not a URL and not host:path
+			return under(".", w.url), gitsync.Auth{}, nil, nil
 		}
-		if v.store, err = store.OpenDir(c.Store.Dir); err != nil {
-			return nil, err
-		}
-	case w.url == "":
-		url, err := gitsync.Origin(w.dir)
-		if err != nil {
-			return nil, wrongUse(fmt.Errorf("%w; name the repository with -C, --repo or --config", err))
-		}
-		options.URL = url
+		return w.url, gitsync.Auth{}, nil, nil
 	}
-	cache, err := os.UserCacheDir()
+	url, err := gitsync.Origin(w.dir)
 	if err != nil {
-		cache = os.TempDir()
+		err = wrongUse(fmt.Errorf("%w; name the repository with -C, --repo or --config", err))
 	}
-	sum := sha256.Sum256([]byte(options.URL))
-	options.Dir = filepath.Join(cache, "nbpress", hex.EncodeToString(sum[:8]))
-	v.ledger, err = gitsync.OpenLedger(options)
-	return v, err
+	return url, gitsync.Auth{}, nil, err
 }
 
 // document is a manifest of the ledger, with where it stands.
@@ -85,8 +91,9 @@ type document struct {
 	run          runner.Manifest
 }
 
-// runs calls visit with every run of the ledger, the newest month first and in it the
-// newest slot, until visit returns false.
+// runs calls visit with every run of the ledger that want wants, until visit returns
+// false: the newest month first, in it the newest slot, and of a run's generations the
+// highest.
 func (v *ledgerView) runs(ctx context.Context, want func(path string, data []byte) bool, visit func(document) bool) error {
 	months, err := v.ledger.Branches(ctx, "runs/2")
 	if err != nil {
@@ -122,48 +129,119 @@ func (v *ledgerView) runs(ctx context.Context, want func(path string, data []byt
 	return nil
 }
 
-// manifestsOf lists the files of a month that may be manifests of runs, newest slot first.
+// manifestsOf lists the files of a month that may be manifests of runs, in the order
+// of ledgerView.runs.
 func manifestsOf(tree fs.FS) ([]string, error) {
-	var paths []string
+	type manifest struct {
+		path, asset string
+		slot        time.Time
+		generation  int
+	}
+	var found []manifest
 	err := fs.WalkDir(tree, ".", func(p string, entry fs.DirEntry, err error) error {
-		if err == nil && entry.Type().IsRegular() && path.Ext(p) == ".yaml" && path.Base(p) != "slot.yaml" {
-			paths = append(paths, p)
+		if err != nil || !entry.Type().IsRegular() || path.Ext(p) != ".yaml" || path.Base(p) == "slot.yaml" {
+			return err
 		}
-		return err
+		slot, err := time.Parse(slotLayout, path.Base(path.Dir(p)))
+		if err != nil {
+			return nil // beside the slots stand other documents
+		}
+		asset, generation := assetOf(p)
+		found = append(found, manifest{p, asset, slot, generation})
+		return nil
 	})
-	slices.SortFunc(paths, func(a, b string) int {
-		return cmp.Or(cmp.Compare(path.Base(path.Dir(b)), path.Base(path.Dir(a))), cmp.Compare(a, b))
+	slices.SortFunc(found, func(a, b manifest) int {
+		return cmp.Or(b.slot.Compare(a.slot), cmp.Compare(path.Dir(a.path), path.Dir(b.path)),
+			cmp.Compare(a.asset, b.asset), cmp.Compare(b.generation, a.generation))
 	})
+	var paths []string
+	for _, m := range found {
+		paths = append(paths, m.path)
+	}
 	return paths, err
 }
 
-// errNoRun says that a RUN names nothing.
-var errNoRun = errors.New("no such run")
+// slotLayout reads what runner.SlotName writes.
+const slotLayout = "2006-01-02T1504-0700"
 
-// find returns the run that RUN names: an id (or its beginning), or report/asset/latest,
-// or report/asset/SLOT.
-func (v *ledgerView) find(ctx context.Context, ref string) (document, error) {
-	var found *document
-	match := func(p string, data []byte) bool {
-		return bytes.Contains(data, []byte("\nid: "+ref))
-	}
-	if dir, slot := path.Split(ref); dir != "" {
-		report, asset := path.Split(path.Clean(dir))
-		match = func(p string, _ []byte) bool {
-			name, _, _ := strings.Cut(strings.TrimSuffix(path.Base(p), ".yaml"), ".g")
-			at := path.Dir(p)
-			return name == asset && path.Dir(at) == path.Clean(report) && (slot == "latest" || path.Base(at) == slot)
+// assetOf reads a manifest's path as runPath makes it: `plant.green.g2.yaml` is the
+// second generation of the asset plant.green.
+func assetOf(p string) (asset string, generation int) {
+	name := strings.TrimSuffix(path.Base(p), ".yaml")
+	if at := strings.LastIndex(name, ".g"); at >= 0 {
+		if n, err := strconv.ParseUint(name[at+len(".g"):], 10, 31); err == nil {
+			return name[:at], int(n)
 		}
 	}
-	err := v.runs(ctx, match, func(d document) bool {
-		found = &d
-		return false
-	})
-	if err != nil {
+	return name, 1
+}
+
+const (
+	idLength   = 20 // of a whole id, as runner.NewRunID makes them
+	idShortest = 4  // of a beginning
+	idsShown   = 5  // of an ambiguous beginning
+)
+
+// find returns the run that RUN names: an id (or its beginning), or report/asset/latest,
+// or report/asset/SLOT. Of several generations it is the highest.
+func (v *ledgerView) find(ctx context.Context, ref string) (document, error) {
+	if len(ref) < idShortest {
+		return document{}, wrongUse(fmt.Errorf("RUN %q is too short: it is an id, %d characters of one at least, or report/asset/latest", ref, idShortest))
+	}
+	var found []document
+	var err error
+	if dir, slot := path.Split(ref); dir != "" {
+		report, asset := path.Split(path.Clean(dir))
+		found, err = v.named(ctx, path.Clean(report), asset, slot)
+	} else {
+		found, err = v.beginning(ctx, ref)
+	}
+	switch {
+	case err != nil:
 		return document{}, err
+	case len(found) == 0:
+		return document{}, wrongUse(fmt.Errorf("no such run: %s; `nbpress list` shows them; a RUN is an id, or report/asset/latest", ref))
+	case len(found) > 1:
+		var ids []string
+		for _, d := range found {
+			ids = append(ids, string(d.run.ID))
+		}
+		if len(ids) > idsShown {
+			ids = append(ids[:idsShown], "...")
+		}
+		return document{}, wrongUse(fmt.Errorf("several runs begin with %s: %s; write more of the id", ref, strings.Join(ids, ", ")))
 	}
-	if found == nil {
-		return document{}, wrongUse(fmt.Errorf("%w: %s; `nbpress list` shows them; a RUN is an id, or report/asset/latest", errNoRun, ref))
+	return found[0], nil
+}
+
+// named returns a run by its names, if there is one.
+func (v *ledgerView) named(ctx context.Context, report, asset, slot string) (found []document, err error) {
+	match := func(p string, _ []byte) bool {
+		name, _ := assetOf(p)
+		at := path.Dir(p)
+		return name == asset && path.Dir(at) == report && (slot == "latest" || path.Base(at) == slot)
 	}
-	return *found, nil
+	err = v.runs(ctx, match, func(d document) bool {
+		if d.run.Asset == asset && path.Clean(d.run.Report) == report { // the path is not the last word
+			found = append(found, d)
+		}
+		return len(found) == 0
+	})
+	return found, err
+}
+
+// beginning returns runs whose ids begin so, one document of each, and no more than
+// can be shown and one.
+func (v *ledgerView) beginning(ctx context.Context, ref string) (found []document, err error) {
+	match := func(_ string, data []byte) bool {
+		return bytes.Contains(data, []byte("\nid: "+ref)) || bytes.Contains(data, []byte("\nid: \""+ref)) // as YAML quotes numbers
+	}
+	err = v.runs(ctx, match, func(d document) bool {
+		known := slices.ContainsFunc(found, func(other document) bool { return other.run.ID == d.run.ID })
+		if !known && strings.HasPrefix(string(d.run.ID), ref) {
+			found = append(found, d)
+		}
+		return len(found) <= idsShown && (len(found) == 0 || len(ref) < idLength)
+	})
+	return found, err
 }

@@ -2,9 +2,9 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -26,11 +26,9 @@ func listCommand(std streams) *cobra.Command {
 			if err := flags.check(); err != nil {
 				return wrongUse(err)
 			}
-			v, err := where.open()
-			if err != nil {
-				return err
-			}
-			return flags.list(cmd.Context(), std, v)
+			return where.look(cmd.Context(), func(v *ledgerView) error {
+				return flags.list(cmd.Context(), std, v)
+			})
 		},
 	}
 	where.add(cmd)
@@ -93,10 +91,9 @@ func (f listFlags) list(ctx context.Context, std streams, v *ledgerView) error {
 		return err
 	}
 	if f.output == "json" {
-		enc := json.NewEncoder(std.out)
-		enc.SetIndent("", "  ")
-		return enc.Encode(runs)
+		return writeJSON(std.out, runs)
 	}
+	std = std.plain()
 	if len(runs) == 0 {
 		fmt.Fprintln(std.err, "no runs")
 		return nil
@@ -106,9 +103,13 @@ func (f listFlags) list(ctx context.Context, std streams, v *ledgerView) error {
 	for _, m := range runs {
 		what := pages(m)
 		if m.Error != nil {
-			what = fmt.Sprintf("%s: %s", m.Error.Code, firstLine(m.Error.Message))
+			what = fmt.Sprintf("%s: %s", m.Error.Code, m.Error.Message)
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", m.ID, m.Report, m.Asset, m.ScheduledAt.Format("2006-01-02 15:04 -0700"), m.Status, what)
+		cells := []string{string(m.ID), m.Report, m.Asset, m.ScheduledAt.Format("2006-01-02 15:04 -0700"), string(m.Status), what}
+		for i := range cells {
+			cells[i] = oneLine(cells[i])
+		}
+		fmt.Fprintln(w, strings.Join(cells, "\t"))
 	}
 	return w.Flush()
 }

@@ -18,15 +18,15 @@ import (
 // progress shows one run to a person: on a terminal one line that changes, piped a
 // line for each stage.
 type progress struct {
-	out     io.Writer
+	out     plainText
 	name    string
 	started time.Time
-	live    bool // a terminal
+	live    bool // out is a terminal
 	width   int
 }
 
 func newProgress(out io.Writer, name string) *progress {
-	p := &progress{out: out, name: name, started: time.Now(), width: 80}
+	p := &progress{out: plainText{out}, name: name, started: time.Now(), width: 80}
 	if file, ok := out.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
 		p.live = true
 		if w, _, err := term.GetSize(int(file.Fd())); err == nil && w > 20 {
@@ -60,19 +60,11 @@ func (p *progress) step(s runner.Step) {
 
 // rewrite replaces the terminal's line.
 func (p *progress) rewrite(line string) {
-	runes := []rune(strings.Map(printable, line))
+	runes := []rune(oneLine(line))
 	if len(runes) > p.width-1 {
 		runes = runes[:p.width-1]
 	}
-	fmt.Fprintf(p.out, "\r\x1b[K%s", string(runes))
-}
-
-// printable keeps what a notebook wrote from commanding the terminal.
-func printable(r rune) rune {
-	if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 {
-		return ' '
-	}
-	return r
+	fmt.Fprintf(p.out.out, "\r\x1b[K%s", string(runes))
 }
 
 // done ends the line with a word on how the run ended.

@@ -28,7 +28,7 @@ file of its own folder, and of the folders that the repository's nbpress.json in
 	}
 	f := cmd.Flags()
 	f.StringVar(&flags.template, "template", "", "the template")
-	f.StringVar(&flags.data, "data", "", "output.json")
+	f.StringVar(&flags.data, "data", "", "the data, as the notebook's output.json")
 	f.StringVar(&flags.catalogs, "catalogs", "", "folder of the catalogs (default: languages beside the template)")
 	f.StringVar(&flags.language, "language", "en", "language of the page")
 	f.BoolVar(&flags.strict, "strict", false, "an undefined name is an error")
@@ -62,16 +62,17 @@ func renderPage(ctx context.Context, std streams, flags renderFlags) error {
 	page, warnings, err := runner.RenderPage(ctx, exec, runner.Page{
 		Template: filepath.Base(flags.template), Files: files, Output: data, Language: flags.language, Strict: flags.strict,
 	})
+	said := plainText{std.err}
 	for _, w := range warnings {
-		fmt.Fprintf(std.err, "warning: %s\n", w)
+		fmt.Fprintf(said, "warning: %s\n", w)
 	}
 	var failure *runner.Failure
 	if errors.As(err, &failure) {
-		fmt.Fprintf(std.err, "%s: %s\n", failure.Code, failure.Message)
+		fmt.Fprintf(said, "%s: %s\n", failure.Code, failure.Message)
 		if failure.Traceback != "" {
-			fmt.Fprintf(std.err, "\n%s", failure.Traceback)
+			fmt.Fprintf(said, "\n%s", failure.Traceback)
 		}
-		fmt.Fprintf(std.err, "\n%s\n", failure.Code.Advice())
+		fmt.Fprintf(said, "\n%s\n", failure.Code.Advice())
 		return &exitError{status: exitReportFailed}
 	}
 	if err != nil {

@@ -1,8 +1,8 @@
 package main
 
 import (
+	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -29,17 +29,13 @@ func showCommand(std streams) *cobra.Command {
 			if err := checkOutput(output); err != nil {
 				return wrongUse(err)
 			}
-			_, d, err := where.find(cmd.Context(), args[0])
-			if err != nil {
+			return where.find(cmd.Context(), args[0], func(_ *ledgerView, d document) error {
+				if output == "json" {
+					return writeJSON(std.out, d.run)
+				}
+				_, err := fmt.Fprintf(std.plain().out, "# %s:%s\n%s", d.branch, d.path, d.data)
 				return err
-			}
-			if output == "json" {
-				enc := json.NewEncoder(std.out)
-				enc.SetIndent("", "  ")
-				return enc.Encode(d.run)
-			}
-			_, err = fmt.Fprintf(std.out, "# %s:%s\n%s", d.branch, d.path, d.data)
-			return err
+			})
 		},
 	}
 	where.add(cmd)
@@ -56,11 +52,9 @@ func logsCommand(std streams) *cobra.Command {
 		Example: "  nbpress logs data-quality/meter-9/latest",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			v, d, err := where.find(cmd.Context(), args[0])
-			if err != nil {
-				return err
-			}
-			return printLogs(cmd.Context(), std, v, d.run)
+			return where.find(cmd.Context(), args[0], func(v *ledgerView, d document) error {
+				return printLogs(cmd.Context(), std.plain(), v, d.run)
+			})
 		},
 	}
 	where.add(cmd)
@@ -76,7 +70,7 @@ func printLogs(ctx context.Context, std streams, v *ledgerView, m runner.Manifes
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(std.out, "# %s\n%s\n", a.Name, strings.Map(printableLine, string(data)))
+		fmt.Fprintf(std.out, "# %s\n%s\n", a.Name, data)
 	}
 	if m.Error == nil {
 		fmt.Fprintf(std.err, "the run completed\n")
@@ -90,14 +84,6 @@ func printLogs(ctx context.Context, std streams, v *ledgerView, m runner.Manifes
 	return nil
 }
 
-// printableLine is printable, but keeps lines and columns.
-func printableLine(r rune) rune {
-	if r == '\n' || r == '\t' {
-		return r
-	}
-	return printable(r)
-}
-
 func fetchCommand(std streams) *cobra.Command {
 	var where whereFlags
 	var out string
@@ -109,14 +95,9 @@ func fetchCommand(std streams) *cobra.Command {
   jupyter lab /tmp/look/executed.ipynb`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			v, d, err := where.find(cmd.Context(), args[0])
-			if err != nil {
-				return err
-			}
-			if out == "" {
-				out = string(d.run.ID)
-			}
-			return fetchRun(cmd.Context(), std, v, d, out)
+			return where.find(cmd.Context(), args[0], func(v *ledgerView, d document) error {
+				return fetchRun(cmd.Context(), std.plain(), v, d, cmp.Or(out, string(d.run.ID)))
+			})
 		},
 	}
 	where.add(cmd)
@@ -154,13 +135,14 @@ func fetchRun(ctx context.Context, std streams, v *ledgerView, d document, out s
 }
 
 // find opens the ledger and finds a run in it.
-func (w whereFlags) find(ctx context.Context, ref string) (*ledgerView, document, error) {
-	v, err := w.open()
-	if err != nil {
-		return nil, document{}, err
-	}
-	d, err := v.find(ctx, ref)
-	return v, d, err
+func (w whereFlags) find(ctx context.Context, ref string, use func(*ledgerView, document) error) error {
+	return w.look(ctx, func(v *ledgerView) error {
+		d, err := v.find(ctx, ref)
+		if err != nil {
+			return err
+		}
+		return use(v, d)
+	})
 }
 
 // object reads from the store.
