@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -56,32 +58,68 @@ func (a *agent) landNow(ctx context.Context) {
 	}
 }
 
-// landOutbox commits the documents of the outbox, branch by branch, and removes from
-// it what the ledger has.
+// landOutbox commits the documents of the outbox, some at a time, and removes from it
+// what the ledger has. A branch that takes nothing does not hold up the others.
 func (a *agent) landOutbox(ctx context.Context) error {
 	keys, err := a.store.List(ctx, runner.OutboxPrefix)
 	if err != nil {
 		return err
 	}
-	branches := map[string][]entry{}
 	var errs []error
-	for _, key := range keys {
-		e, err := a.entryOf(ctx, key)
-		if err != nil {
-			errs = append(errs, fmt.Errorf("outbox %s: %w", key, err))
-			continue
-		}
-		branches[e.branch] = append(branches[e.branch], e)
-	}
-	for branch, entries := range branches {
-		for batch := range slices.Chunk(entries, landBatch) {
-			if err := a.landBatch(ctx, branch, batch); err != nil {
-				errs = append(errs, err)
-				break
+	closed := map[string]bool{}
+	for some := range slices.Chunk(keys, landBatch) {
+		branches, err := a.readOutbox(ctx, some)
+		errs = append(errs, err)
+		for _, branch := range slices.Sorted(maps.Keys(branches)) {
+			if closed[branch] {
+				continue
+			}
+			if err := a.landBatch(ctx, branch, branches[branch]); err != nil {
+				errs, closed[branch] = append(errs, err), true
 			}
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// readOutbox reads documents of the outbox, by branch. What cannot be read as one is
+// set aside. The error is the store's.
+func (a *agent) readOutbox(ctx context.Context, keys []string) (map[string][]entry, error) {
+	branches := map[string][]entry{}
+	var errs []error
+	for _, key := range keys {
+		data, err := a.store.Get(ctx, key)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // another agent has just landed it
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("outbox: %w", err))
+			continue
+		}
+		e, err := a.entryOf(key, data)
+		if err != nil {
+			errs = append(errs, a.reject(ctx, key, data, err))
+			continue
+		}
+		branches[e.branch] = append(branches[e.branch], e)
+	}
+	return branches, errors.Join(errs...)
+}
+
+// rejectedPrefix holds what was in the outbox and is no document for the ledger.
+const rejectedPrefix = "rejected/"
+
+// reject moves a document out of the outbox, for a person to look at.
+func (a *agent) reject(ctx context.Context, key string, data []byte, why error) error {
+	to := rejectedPrefix + strings.TrimPrefix(key, runner.OutboxPrefix)
+	if err := a.store.Put(ctx, to, data); err != nil {
+		return err
+	}
+	if err := a.store.Delete(ctx, key); err != nil {
+		return err
+	}
+	a.log.Error("document cannot go to the ledger; it is set aside in the store", "document", to, "error", why)
+	return nil
 }
 
 // entry is a document on its way from the outbox to the ledger.
@@ -95,42 +133,45 @@ type entry struct {
 	broken *runner.ReportRecord
 }
 
-// entryOf reads a document of the outbox and finds its place in the ledger.
-func (a *agent) entryOf(ctx context.Context, key string) (entry, error) {
-	e := entry{key: key}
-	data, err := a.store.Get(ctx, key)
-	if err != nil {
-		return e, err
-	}
-	e.data = data
+// entryOf decodes a document of the outbox and finds its place in the ledger.
+func (a *agent) entryOf(key string, data []byte) (entry, error) {
+	e := entry{key: key, data: data}
 	kind, err := runner.KindOf(data)
 	if err != nil {
 		return e, err
 	}
+	var at time.Time
 	switch kind {
 	case runner.KindRun:
 		m, err := runner.Decode[runner.Manifest](data, kind)
 		if err != nil {
 			return e, err
 		}
-		e.run, e.branch, e.path = &m, monthBranch(m.ScheduledAt), runPath(m)
+		e.run, at, e.path = &m, m.ScheduledAt, runPath(m)
 		if a.c.Ledger.Traceback == "summary" && m.Error != nil && m.Error.Traceback != "" {
 			m.Error.Traceback = ""
-			e.data, err = runner.Encode(m)
+			if e.data, err = runner.Encode(m); err != nil {
+				return e, err
+			}
 		}
-		return e, err
 	case runner.KindSlot:
 		s, err := runner.Decode[runner.SlotRecord](data, kind)
-		e.slot, e.branch = &s, monthBranch(s.ScheduledAt)
-		e.path = path.Join(slotPath(s.Report, s.ScheduledAt), "slot.yaml")
-		return e, err
+		if err != nil {
+			return e, err
+		}
+		e.slot, at, e.path = &s, s.ScheduledAt, path.Join(slotPath(s.Report, s.ScheduledAt), "slot.yaml")
 	case runner.KindReport:
 		r, err := runner.Decode[runner.ReportRecord](data, kind)
-		e.broken, e.branch = &r, monthBranch(r.SeenAt)
-		e.path = path.Join(r.Report, "broken-"+short(r.BundleCommit)+".yaml")
-		return e, err
+		if err != nil {
+			return e, err
+		}
+		e.broken, at, e.path = &r, r.SeenAt, path.Join(r.Report, "broken-"+short(r.BundleCommit)+".yaml")
 	}
-	return e, fmt.Errorf("kind %q has no place in the ledger", kind)
+	if at.IsZero() || !fs.ValidPath(e.path) {
+		return e, fmt.Errorf("a document of kind %q, time %s and path %q has no place in the ledger", kind, at.Format(time.RFC3339), e.path)
+	}
+	e.branch = monthBranch(at)
+	return e, nil
 }
 
 // The ledger's layout: a branch per month, a folder per report and slot, a file per
@@ -174,6 +215,9 @@ func keepTerminal(_ string, old, _ []byte) bool {
 	return err == nil && m.Status != ""
 }
 
+// problemLines is how many mistakes of one bundle a commit's message lists.
+const problemLines = 20
+
 // describe words a commit: the subject is a sentence, the errors are in the body, and
 // the trailers are for programs.
 func describe(entries []entry) (subject, body string, trailers [][2]string) {
@@ -182,18 +226,23 @@ func describe(entries []entry) (subject, body string, trailers [][2]string) {
 	for _, e := range entries {
 		switch {
 		case e.run != nil:
-			t.add(e.run.Report, e.run.ScheduledAt, string(e.run.Status))
+			g := t.group(e.run.Report, e.run.ScheduledAt)
+			if e.run.Status == runner.StatusCompleted {
+				g.completed++
+			} else {
+				g.failed++
+			}
 			trailers = append(trailers, [2]string{"Run", fmt.Sprintf("%s %s", e.run.ID, e.run.Status)})
 			if f := e.run.Error; f != nil {
-				lines = append(lines, fmt.Sprintf("%s/%s: %s: %s%s", e.run.Report, e.run.Asset, f.Code, firstLine(f.Message), place(f.Cell)))
+				lines = append(lines, fmt.Sprintf("%s/%s: %s: %s%s", e.run.Report, e.run.Asset, f.Code, oneLine(f.Message), place(f.Cell)))
 			}
 		case e.slot != nil && e.slot.Status == runner.StatusSkipped:
-			t.add(e.slot.Report, e.slot.ScheduledAt, string(e.slot.Status))
+			t.group(e.slot.Report, e.slot.ScheduledAt).skipped++
 		case e.slot != nil:
-			t.add(e.slot.Report, e.slot.ScheduledAt, fmt.Sprintf("%d due", len(e.slot.Assets)))
+			t.group(e.slot.Report, e.slot.ScheduledAt).due += len(e.slot.Assets)
 		case e.broken != nil:
-			t.add(e.broken.Report, e.broken.SeenAt, "broken bundle")
-			lines = append(lines, e.broken.Error.Problems...)
+			t.group(e.broken.Report, e.broken.SeenAt).broken++
+			lines = append(lines, problemsOf(e.broken.Error)...)
 		}
 	}
 	if len(t.groups) > 1 {
@@ -202,9 +251,19 @@ func describe(entries []entry) (subject, body string, trailers [][2]string) {
 	return t.subject(), strings.TrimSpace(strings.Join(lines, "\n")), trailers
 }
 
-func firstLine(text string) string {
-	line, _, _ := strings.Cut(text, "\n")
-	return line
+// problemsOf lists what is wrong with a bundle, but no endless lists.
+func problemsOf(e *runner.RunError) []string {
+	if e == nil {
+		return nil
+	}
+	var lines []string
+	for _, problem := range e.Problems[:min(len(e.Problems), problemLines)] {
+		lines = append(lines, oneLine(problem))
+	}
+	if more := len(e.Problems) - len(lines); more > 0 {
+		lines = append(lines, fmt.Sprintf("... and %d more", more))
+	}
+	return lines
 }
 
 func place(c *runner.CellRef) string {
@@ -215,72 +274,4 @@ func place(c *runner.CellRef) string {
 		return fmt.Sprintf(" (In [%d])", c.ExecutionCount)
 	}
 	return fmt.Sprintf(" (In [%d], line %d)", c.ExecutionCount, c.Line)
-}
-
-// tally counts what a commit tells, by report and day, in the order of appearance.
-type tally struct {
-	groups []*tallyGroup
-}
-
-type tallyGroup struct {
-	name   string // "weekly-energy 2026-11-23"
-	words  []string
-	counts map[string]int
-}
-
-// add counts a word: a status, or a phrase that stands for itself.
-func (t *tally) add(report string, at time.Time, word string) {
-	name := report + " " + at.Format(time.DateOnly)
-	i := slices.IndexFunc(t.groups, func(g *tallyGroup) bool { return g.name == name })
-	if i < 0 {
-		i = len(t.groups)
-		t.groups = append(t.groups, &tallyGroup{name: name, counts: map[string]int{}})
-	}
-	g := t.groups[i]
-	if g.counts[word]++; g.counts[word] == 1 {
-		g.words = append(g.words, word)
-	}
-}
-
-func (g *tallyGroup) sentence() string {
-	var parts []string
-	ended := g.counts[string(runner.StatusCompleted)]+g.counts[string(runner.StatusError)] > 0
-	for _, word := range g.words {
-		if ended && strings.HasSuffix(word, " due") {
-			continue // said by how they ended
-		}
-		if word == string(runner.StatusCompleted) || word == string(runner.StatusError) {
-			word = fmt.Sprintf("%d %s", g.counts[word], word)
-		}
-		parts = append(parts, word)
-	}
-	return g.name + ": " + strings.Join(parts, ", ")
-}
-
-func (t *tally) sentences() []string {
-	var all []string
-	for _, g := range t.groups {
-		all = append(all, g.sentence())
-	}
-	return all
-}
-
-// subject is the one sentence, or for several reports their sum.
-func (t *tally) subject() string {
-	if len(t.groups) == 1 {
-		return t.groups[0].sentence()
-	}
-	sum := &tallyGroup{name: fmt.Sprintf("%d reports", len(t.groups)), counts: map[string]int{}}
-	for _, word := range []string{string(runner.StatusCompleted), string(runner.StatusError)} {
-		for _, g := range t.groups {
-			sum.counts[word] += g.counts[word]
-		}
-		if sum.counts[word] > 0 {
-			sum.words = append(sum.words, word)
-		}
-	}
-	if len(sum.words) == 0 {
-		return sum.name + " due"
-	}
-	return sum.sentence()
 }
