@@ -32,8 +32,8 @@ func runCommand(std streams) *cobra.Command {
 		Use:   "run BUNDLE",
 		Short: "Run one report here and now, and write its pages into a folder",
 		Long: `Run one report here and now: execute its notebook for every asset, render every
-language and write the pages into OUT/ASSET/LANGUAGE/index.html. No agent, no Git, no
-configuration.
+language and write the pages into OUT/ASSET/LANGUAGE/index.html, in place of what an earlier run
+left there. No agent, no Git, no configuration.
 
 The window is the one that the report would cover if it were due now; --window names
 another, --from and --to give the days.`,
@@ -173,30 +173,6 @@ func (f runFlags) days(bundle *report.Bundle, now time.Time) (runner.Window, err
 	}
 	days := parsed.Days(now.In(s.Location()))
 	return runner.Window{FromDay: runner.Day(days.From), ToDay: runner.Day(days.To)}, nil
-}
-
-// write puts an outcome into a folder: pages by language, and what else was left.
-func write(dir string, o runner.Outcome) error {
-	files := map[string][]byte{}
-	for name, data := range o.Kept {
-		files[name] = data
-	}
-	for language, page := range o.Pages {
-		files[filepath.Join(language, "index.html")] = page
-		for name, data := range o.Published[language] {
-			files[filepath.Join(language, name)] = data
-		}
-	}
-	for name, data := range files {
-		path := filepath.Join(dir, name)
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			return err
-		}
-		if err := os.WriteFile(path, data, 0o644); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // choosePython returns the interpreter asked for, else the one that a person at this
