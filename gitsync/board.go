@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"fmt"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -29,7 +28,6 @@ type BoardRow struct {
 	Slot    time.Time // the latest, in the report's zone; zero where there was none
 	Counts  []Count   // of the slot's runs, in the order to show
 	Where   string    // the slot's folder, as "branch:path"
-	Link    string    // an address for Where, "" where there is none
 	Next    time.Time // when it fires next, in the report's zone; zero means never
 }
 
@@ -77,7 +75,7 @@ func (r BoardRow) alarm() string {
 		line += ", " + escape(r.Detail)
 	}
 	if r.Where != "" {
-		line += " (" + r.where() + ")"
+		line += " (" + escape(r.Where) + ")"
 	}
 	return line
 }
@@ -93,7 +91,7 @@ func (r BoardRow) latest() string {
 	if r.Where == "" || r.Slot.IsZero() {
 		return instant(r.Slot)
 	}
-	return instant(r.Slot) + "<br>" + r.where()
+	return instant(r.Slot) + "<br>" + escape(r.Where)
 }
 
 func (r BoardRow) counts() string {
@@ -104,17 +102,6 @@ func (r BoardRow) counts() string {
 		}
 	}
 	return cmp.Or(strings.Join(parts, ", "), "–")
-}
-
-// where links the slot's folder. Only web addresses and relative ones are links:
-// a board is read in a browser, and its rows come from people's files.
-func (r BoardRow) where() string {
-	u, err := url.Parse(r.Link)
-	if r.Link == "" || err != nil || (u.Scheme != "" && u.Scheme != "http" && u.Scheme != "https") {
-		return escape(r.Where)
-	}
-	target := strings.NewReplacer("(", "%28", ")", "%29", "|", "%7C").Replace(u.String())
-	return fmt.Sprintf("[%s](%s)", escape(r.Where), target)
 }
 
 func instant(t time.Time) string {

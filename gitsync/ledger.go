@@ -295,20 +295,6 @@ func (l *Ledger) Tree(ctx context.Context, branch string) (fs.FS, error) {
 	return commitTree(l.mirror.objects(), tip, "", 0)
 }
 
-// Read returns one file of a branch as the remote has it now; fs.ErrNotExist where
-// the branch or the file is not there.
-func (l *Ledger) Read(ctx context.Context, branch, name string) ([]byte, error) {
-	tree, err := l.Tree(ctx, branch)
-	if err != nil {
-		return nil, err
-	}
-	data, err := fs.ReadFile(tree, name)
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", branch, err)
-	}
-	return data, nil
-}
-
 // List returns the paths of a branch's regular files that begin with prefix,
 // sorted; fs.ErrNotExist where the branch is not there.
 func (l *Ledger) List(ctx context.Context, branch, prefix string) ([]string, error) {

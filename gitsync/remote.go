@@ -25,7 +25,7 @@ var ErrDenied = errors.New("access denied")
 // DefaultTimeout bounds an exchange with a remote where the options say nothing.
 const DefaultTimeout = time.Minute
 
-// remote is a repository elsewhere. It never changes.
+// remote is a repository elsewhere.
 type remote struct {
 	name     string // for messages: the URL without credentials
 	endpoint transport.Endpoint
@@ -33,6 +33,8 @@ type remote struct {
 	auth     transport.AuthMethod
 	timeout  time.Duration
 	secrets  []string // what no message may hold
+
+	connecting chan struct{} // holds one token while a connection is made, also of who gave up waiting
 }
 
 // newRemote reads the URL and the credentials. It asks nothing of the network.
@@ -41,7 +43,7 @@ func newRemote(rawURL string, auth Auth, timeout time.Duration) (*remote, error)
 	if err != nil {
 		return nil, err
 	}
-	r := &remote{timeout: cmp.Or(timeout, DefaultTimeout)}
+	r := &remote{timeout: cmp.Or(timeout, DefaultTimeout), connecting: make(chan struct{}, 1)}
 	r.secrets = append(r.secrets, auth.Password, auth.Passphrase, ep.Password)
 	if ep.Protocol != "ssh" && ep.Password == "" {
 		r.secrets = append(r.secrets, ep.User) // hosts take a token for a user's name
@@ -100,7 +102,7 @@ func (r refs) tip(branch string) (string, plumbing.Hash, error) {
 func exchange[S transport.Session](ctx context.Context, r *remote, start func(*transport.Endpoint, transport.AuthMethod) (S, error), talk func(context.Context, S, refs) error) error {
 	ctx, cancel := context.WithTimeout(ctx, r.timeout)
 	defer cancel()
-	session, err := connect(ctx, func() (S, error) {
+	session, err := connect(ctx, r.connecting, func() (S, error) {
 		ep := r.endpoint // the session writes into it
 		return start(&ep, r.auth)
 	})
@@ -115,10 +117,20 @@ func exchange[S transport.Session](ctx context.Context, r *remote, start func(*t
 	return r.explain(ctx, talk(ctx, session, advertised))
 }
 
+// errHangs says that a host took a connection and then said nothing.
+var errHangs = errors.New("an earlier connection still waits for the host's answer")
+
 // connect waits for start no longer than ctx allows: go-git's ssh handshake knows
 // no deadline. A session that comes later is closed by the goroutine left behind,
-// which lasts as long as the connection.
-func connect[S io.Closer](ctx context.Context, start func() (S, error)) (S, error) {
+// which lasts as long as the connection. There is one at most: it holds turn, so that
+// no poll adds another to a host that takes connections and says nothing.
+func connect[S io.Closer](ctx context.Context, turn chan struct{}, start func() (S, error)) (S, error) {
+	var none S
+	select {
+	case turn <- struct{}{}:
+	case <-ctx.Done():
+		return none, fmt.Errorf("%w: %w", errHangs, ctx.Err())
+	}
 	type result struct {
 		session S
 		err     error
@@ -126,6 +138,7 @@ func connect[S io.Closer](ctx context.Context, start func() (S, error)) (S, erro
 	started := make(chan result)
 	go func() {
 		session, err := start()
+		<-turn
 		select {
 		case started <- result{session, err}:
 		case <-ctx.Done():
@@ -138,7 +151,6 @@ func connect[S io.Closer](ctx context.Context, start func() (S, error)) (S, erro
 	case r := <-started:
 		return r.session, r.err
 	case <-ctx.Done():
-		var none S
 		return none, ctx.Err()
 	}
 }

@@ -184,3 +184,46 @@ func TestSSH_GivesUpOnASilentHost(t *testing.T) {
 		t.Errorf("Fetch() = %v", err)
 	}
 }
+
+func TestSSH_LeavesOneConnectionAtASilentHost(t *testing.T) {
+	listener, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	host, key := newKey(t, "user")
+	r := openRepository(t, Options{
+		URL: "ssh://git@" + listener.Addr().String() + "/r.git", Timeout: 50 * time.Millisecond,
+		Auth: Auth{Key: key, KnownHosts: newKnownHosts(t, listener.Addr().String(), host)},
+	})
+	accepted := func() (conns []net.Conn) {
+		listener.SetDeadline(time.Now().Add(20 * time.Millisecond))
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return conns
+			}
+			conns = append(conns, conn)
+		}
+	}
+	for range 3 {
+		if _, _, err := r.Fetch(t.Context()); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Fetch() = %v", err)
+		}
+	}
+	open := accepted()
+	if len(open) != 1 {
+		t.Fatalf("%d connections are left, want 1", len(open))
+	}
+	open[0].Close() // the host ends it, and is asked again
+	if _, _, err := r.Fetch(t.Context()); err == nil {
+		t.Error("Fetch() of a silent host succeeded")
+	}
+	again := accepted()
+	if len(again) != 1 {
+		t.Errorf("%d connections after the first one ended, want 1", len(again))
+	}
+	for _, conn := range again {
+		conn.Close()
+	}
+}
