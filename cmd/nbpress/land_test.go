@@ -82,7 +82,7 @@ func (s *watchedStore) put(t *testing.T, name string, document any) {
 	}
 }
 
-func slotOf(report string, at time.Time) runner.SlotRecord {
+func slotRecord(report string, at time.Time) runner.SlotRecord {
 	return runner.SlotRecord{
 		APIVersion: runner.APIVersion, Kind: runner.KindSlot, Report: report, ScheduledAt: at, Assets: []string{"a"},
 		Window: runner.Window{FromDay: "2026-11-16", ToDay: "2026-11-22"},
@@ -101,7 +101,7 @@ func landed(t *testing.T, a *agent, branch string) []string {
 func TestLandOutbox_SkipsWhatAnotherAgentHasJustLanded(t *testing.T) {
 	a, s, _ := newLandingAgent(t)
 	s.gone = []string{runner.OutboxPrefix + "slot-z.yaml"}
-	s.put(t, "slot-a.yaml", slotOf("good", monday))
+	s.put(t, "slot-a.yaml", slotRecord("good", monday))
 	if err := a.landOutbox(t.Context()); err != nil {
 		t.Errorf("landOutbox() = %v", err)
 	}
@@ -113,11 +113,11 @@ func TestLandOutbox_SkipsWhatAnotherAgentHasJustLanded(t *testing.T) {
 func TestLandOutbox_SetsAsideWhatIsNoDocument(t *testing.T) {
 	a, s, log := newLandingAgent(t)
 	s.put(t, "bad-kind.yaml", "apiVersion: nbpress/v1\nkind: Letter\n")
-	s.put(t, "bad-path.yaml", slotOf("../up", monday))
-	s.put(t, "bad-time.yaml", slotOf("good", time.Time{}))
+	s.put(t, "bad-path.yaml", slotRecord("../up", monday))
+	s.put(t, "bad-time.yaml", slotRecord("good", time.Time{}))
 	s.put(t, "bad-type.yaml", "apiVersion: nbpress/v1\nkind: Run\nlanguages: 7\n")
 	s.put(t, "bad-yaml.yaml", "\x00\xff{")
-	s.put(t, "slot-a.yaml", slotOf("good", monday))
+	s.put(t, "slot-a.yaml", slotRecord("good", monday))
 	for range 2 {
 		if err := a.landOutbox(t.Context()); err != nil {
 			t.Errorf("landOutbox() = %v", err)
@@ -142,7 +142,7 @@ func TestLandOutbox_SetsAsideWhatIsNoDocument(t *testing.T) {
 func TestLandOutbox_HoldsOneBatchAtATime(t *testing.T) {
 	a, s, _ := newLandingAgent(t)
 	for i := range 2*landBatch + 1 {
-		s.put(t, fmt.Sprintf("slot-%03d.yaml", i), slotOf("good", monday.Add(time.Duration(i)*time.Minute)))
+		s.put(t, fmt.Sprintf("slot-%03d.yaml", i), slotRecord("good", monday.Add(time.Duration(i)*time.Minute)))
 	}
 	if err := a.landOutbox(t.Context()); err != nil {
 		t.Errorf("landOutbox() = %v", err)
@@ -160,7 +160,7 @@ func TestDescribe_CountsByWord(t *testing.T) {
 		return entry{run: &runner.Manifest{Report: report, ScheduledAt: at, Status: status}}
 	}
 	due := func(report string, at time.Time) entry {
-		slot := slotOf(report, at)
+		slot := slotRecord(report, at)
 		return entry{slot: &slot}
 	}
 	skipped := func(report string, at time.Time) entry {

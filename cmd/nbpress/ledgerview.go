@@ -91,16 +91,27 @@ type document struct {
 	run          runner.Manifest
 }
 
-// runs calls visit with every run of the ledger that want wants, until visit returns
-// false: the newest month first, in it the newest slot, and of a run's generations the
-// highest.
-func (v *ledgerView) runs(ctx context.Context, want func(path string, data []byte) bool, visit func(document) bool) error {
+// sieve says which manifests are worth decoding, which takes long. It may let through
+// too many: who uses it looks at the decoded one. The zero sieve lets all through.
+type sieve struct {
+	first string // branch of the first month
+	path  func(p string) bool
+	data  func(data []byte) bool
+}
+
+// runs calls visit with every run of the ledger that the sieve lets through, until
+// visit returns false: the newest month first, in it the newest slot, and of a run's
+// generations the highest.
+func (v *ledgerView) runs(ctx context.Context, only sieve, visit func(document) bool) error {
 	months, err := v.ledger.Branches(ctx, "runs/2")
 	if err != nil {
 		return err
 	}
 	slices.Sort(months)
 	for _, branch := range slices.Backward(months) {
+		if branch < only.first {
+			break
+		}
 		tree, err := v.ledger.Tree(ctx, branch)
 		if err != nil {
 			return err
@@ -110,11 +121,14 @@ func (v *ledgerView) runs(ctx context.Context, want func(path string, data []byt
 			return err
 		}
 		for _, p := range paths {
+			if only.path != nil && !only.path(p) {
+				continue
+			}
 			data, err := fs.ReadFile(tree, p)
 			if err != nil {
 				return err
 			}
-			if want != nil && !want(p, data) {
+			if only.data != nil && !only.data(data) {
 				continue
 			}
 			m, err := runner.Decode[runner.Manifest](data, runner.KindRun)
@@ -142,7 +156,7 @@ func manifestsOf(tree fs.FS) ([]string, error) {
 		if err != nil || !entry.Type().IsRegular() || path.Ext(p) != ".yaml" || path.Base(p) == "slot.yaml" {
 			return err
 		}
-		slot, err := time.Parse(slotLayout, path.Base(path.Dir(p)))
+		slot, err := time.Parse(slotLayout, slotOf(p))
 		if err != nil {
 			return nil // beside the slots stand other documents
 		}
@@ -164,7 +178,13 @@ func manifestsOf(tree fs.FS) ([]string, error) {
 // slotLayout reads what runner.SlotName writes.
 const slotLayout = "2006-01-02T1504-0700"
 
-// assetOf reads a manifest's path as runPath makes it: `plant.green.g2.yaml` is the
+// The parts of a manifest's path, as runPath makes it.
+
+func reportOf(p string) string { return path.Dir(path.Dir(p)) }
+
+func slotOf(p string) string { return path.Base(path.Dir(p)) }
+
+// assetOf reads the file's name: `plant.green.g2.yaml` is the
 // second generation of the asset plant.green.
 func assetOf(p string) (asset string, generation int) {
 	name := strings.TrimSuffix(path.Base(p), ".yaml")
@@ -216,12 +236,11 @@ func (v *ledgerView) find(ctx context.Context, ref string) (document, error) {
 
 // named returns a run by its names, if there is one.
 func (v *ledgerView) named(ctx context.Context, report, asset, slot string) (found []document, err error) {
-	match := func(p string, _ []byte) bool {
+	match := func(p string) bool {
 		name, _ := assetOf(p)
-		at := path.Dir(p)
-		return name == asset && path.Dir(at) == report && (slot == "latest" || path.Base(at) == slot)
+		return name == asset && reportOf(p) == report && (slot == "latest" || slotOf(p) == slot)
 	}
-	err = v.runs(ctx, match, func(d document) bool {
+	err = v.runs(ctx, sieve{path: match}, func(d document) bool {
 		if d.run.Asset == asset && path.Clean(d.run.Report) == report { // the path is not the last word
 			found = append(found, d)
 		}
@@ -233,10 +252,10 @@ func (v *ledgerView) named(ctx context.Context, report, asset, slot string) (fou
 // beginning returns runs whose ids begin so, one document of each, and no more than
 // can be shown and one.
 func (v *ledgerView) beginning(ctx context.Context, ref string) (found []document, err error) {
-	match := func(_ string, data []byte) bool {
+	match := func(data []byte) bool {
 		return bytes.Contains(data, []byte("\nid: "+ref)) || bytes.Contains(data, []byte("\nid: \""+ref)) // as YAML quotes numbers
 	}
-	err = v.runs(ctx, match, func(d document) bool {
+	err = v.runs(ctx, sieve{data: match}, func(d document) bool {
 		known := slices.ContainsFunc(found, func(other document) bool { return other.run.ID == d.run.ID })
 		if !known && strings.HasPrefix(string(d.run.ID), ref) {
 			found = append(found, d)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"slices"
@@ -70,19 +71,36 @@ func checkOutput(output string) error {
 	return nil
 }
 
+// sieve keeps what match would refuse from being decoded.
+func (f listFlags) sieve() sieve {
+	var only sieve
+	if f.since != "" {
+		only.first = "runs/" + f.since[:len("2026-11")]
+	}
+	only.path = func(p string) bool {
+		asset, _ := assetOf(p)
+		return (f.report == "" || reportOf(p) == f.report) &&
+			(f.asset == "" || asset == f.asset) &&
+			slotOf(p) >= f.since
+	}
+	if f.status != "" {
+		line := []byte("\nstatus: " + f.status + "\n")
+		only.data = func(data []byte) bool { return bytes.Contains(data, line) }
+	}
+	return only
+}
+
 func (f listFlags) match(m runner.Manifest) bool {
 	return (f.report == "" || m.Report == f.report) &&
 		(f.asset == "" || m.Asset == f.asset) &&
-		(f.status == "" || string(m.Status) == f.status)
+		(f.status == "" || string(m.Status) == f.status) &&
+		m.ScheduledAt.Format(time.DateOnly) >= f.since
 }
 
 func (f listFlags) list(ctx context.Context, std streams, v *ledgerView) error {
 	runs := []runner.Manifest{}
-	err := v.runs(ctx, nil, func(d document) bool {
-		if f.since != "" && d.run.ScheduledAt.Format(time.DateOnly) < f.since && d.branch[len("runs/"):] < f.since[:len("2026-11")] {
-			return false // this month and all before it are older
-		}
-		if f.match(d.run) && (f.since == "" || d.run.ScheduledAt.Format(time.DateOnly) >= f.since) {
+	err := v.runs(ctx, f.sieve(), func(d document) bool {
+		if f.match(d.run) {
 			runs = append(runs, d.run)
 		}
 		return f.limit == 0 || len(runs) < f.limit
