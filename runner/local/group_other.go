@@ -5,6 +5,8 @@ package local
 import (
 	"os"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // dieWithUs has no counterpart here: a kernel outlives an agent that is killed.
@@ -15,3 +17,7 @@ func awaitExit(int) bool { return false }
 
 // throughFile has no counterpart here.
 func throughFile(*os.File) (string, bool) { return "", false }
+
+// runs reports whether a process group has members, those included that ended and were
+// not waited for.
+func runs(pid int) bool { return unix.Kill(-pid, 0) == nil }

@@ -40,10 +40,10 @@ func (g *group) release() {
 	g.gone = true
 }
 
-// awaitEnd waits until the group has no member; but for those that the system is
-// slow to bury, that is at once.
+// awaitEnd waits until the group has no member that runs, which is at once: they were
+// killed. Those that the system is slow to bury, or in a container never does, are over.
 func (g *group) awaitEnd() {
-	for end := time.Now().Add(pipeGrace); time.Now().Before(end) && unix.Kill(-g.pid, 0) == nil; {
+	for end := time.Now().Add(pipeGrace); time.Now().Before(end) && runs(g.pid); {
 		time.Sleep(time.Millisecond)
 	}
 }
