@@ -104,7 +104,12 @@ func newAgent(ctx context.Context, c config, std streams) (_ *agent, err error) 
 	if a.repo, a.ledger, err = openGit(c, a.log); err != nil {
 		return nil, err
 	}
-	exec, err := local.New(ctx, local.Options{Python: c.Executor.Local.Python, Dir: c.Executor.Local.Dir, Init: selfInit(), Log: a.log})
+	exec, err := local.New(ctx, local.Options{
+		Python: c.Executor.Local.Python, Dir: c.Executor.Local.Dir, Init: selfInit(), Log: a.log, Hidden: c.private(),
+	})
+	if errors.Is(err, local.ErrExposed) {
+		return nil, wrongUse(err)
+	}
 	if err != nil {
 		return nil, err
 	}

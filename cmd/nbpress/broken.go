@@ -25,7 +25,7 @@ func (a *agent) markBroken(ctx context.Context, items map[string]*newsItem) erro
 	marks := map[string]bool{}
 	for name, item := range items {
 		if item.bundle == nil {
-			marks[brokenPrefix+flat(name)+".yaml"] = true
+			marks[brokenPrefix+runner.FlatName(name)+".yaml"] = true
 			errs = append(errs, a.markOne(ctx, name, item))
 		}
 	}
@@ -38,7 +38,7 @@ func (a *agent) markBroken(ctx context.Context, items map[string]*newsItem) erro
 }
 
 func (a *agent) markOne(ctx context.Context, name string, item *newsItem) error {
-	mark := brokenPrefix + flat(name) + ".yaml"
+	mark := brokenPrefix + runner.FlatName(name) + ".yaml"
 	var lines []string
 	for _, p := range item.problems {
 		lines = append(lines, p.String())
@@ -61,15 +61,12 @@ func (a *agent) markOne(ctx context.Context, name string, item *newsItem) error 
 	if err != nil {
 		return err
 	}
-	if err := a.store.Put(ctx, runner.OutboxPrefix+"broken-"+flat(name)+"-"+digest+".yaml", data); err != nil {
+	if err := a.store.Put(ctx, runner.OutboxPrefix+"broken-"+runner.FlatName(name)+"-"+digest+".yaml", data); err != nil {
 		return err
 	}
 	a.recorded.ring()
 	return a.store.Put(ctx, mark, []byte(digest))
 }
-
-// flat makes one path segment of a report's name.
-func flat(report string) string { return strings.ReplaceAll(report, "/", "~") }
 
 // mistakes counts them in words.
 func mistakes(n int) string {

@@ -146,6 +146,20 @@ func (c *config) complete(dir string) {
 	}
 }
 
+// private lists the paths that no notebook may see.
+func (c config) private() []string {
+	paths := []string{c.Store.Dir, c.State}
+	for _, address := range []string{c.Repository.URL, c.Ledger.URL} {
+		if filepath.IsAbs(address) {
+			paths = append(paths, address)
+		}
+	}
+	for _, at := range []credential{c.Repository.Credential, c.Ledger.Credential} {
+		paths = append(paths, at.PasswordFile, at.KeyFile)
+	}
+	return paths
+}
+
 // under makes a path absolute, counted from dir; "" stays "".
 func under(dir, path string) string {
 	if path == "" || filepath.IsAbs(path) {

@@ -75,7 +75,7 @@ func (c cursor) follow(item *newsItem) cursor {
 	return c
 }
 
-func cursorKey(name string) string { return "cursors/" + flat(name) + ".yaml" }
+func cursorKey(name string) string { return "cursors/" + runner.FlatName(name) + ".yaml" }
 
 func (a *agent) loadCursor(ctx context.Context, name string) (cursor, error) {
 	var c cursor
