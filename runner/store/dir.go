@@ -161,13 +161,9 @@ func (d *Dir) makeFolder(path string) error {
 	d.making.Lock() // who finds a folder may rely on it
 	defer d.making.Unlock()
 	var missing []string
-	for {
-		_, err := os.Stat(path)
-		if err == nil {
+	for { // ends at the root; where a folder cannot be looked at, making it tells why
+		if _, err := os.Stat(path); err == nil {
 			break
-		}
-		if !errors.Is(err, fs.ErrNotExist) {
-			return err
 		}
 		missing = append(missing, path)
 		path = filepath.Dir(path)
