@@ -161,7 +161,7 @@ func (d *Dir) makeFolder(path string) error {
 	d.making.Lock() // who finds a folder may rely on it
 	defer d.making.Unlock()
 	var missing []string
-	for { // ends at the root; where a folder cannot be looked at, making it tells why
+	for path != filepath.Dir(path) { // where a folder cannot be looked at, making it tells why
 		if _, err := os.Stat(path); err == nil {
 			break
 		}
