@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"nbpress/runner"
@@ -162,7 +163,9 @@ func (d *Dir) makeFolder(path string) error {
 	defer d.making.Unlock()
 	var missing []string
 	for path != filepath.Dir(path) { // where a folder cannot be looked at, making it tells why
-		if _, err := os.Stat(path); err == nil {
+		if info, err := os.Stat(path); err == nil && !info.IsDir() {
+			return &fs.PathError{Op: "mkdir", Path: path, Err: syscall.ENOTDIR}
+		} else if err == nil {
 			break
 		}
 		missing = append(missing, path)
