@@ -56,7 +56,7 @@ func exitStatus(err error, stderr io.Writer) int {
 		exit.err = errors.New("interrupted")
 	}
 	if exit.err != nil {
-		fmt.Fprintln(stderr, "nbpress:", exit.err)
+		fmt.Fprintln(plainText{stderr}, "nbpress:", exit.err) // a remote's words may be in it
 	}
 	if errors.Is(err, local.ErrNoPython) {
 		fmt.Fprintln(stderr, "Install what reports need into a virtual environment, for example")
