@@ -7,14 +7,15 @@ What differs from `python -m ipykernel_launcher`:
 - The connection file is only read.
 - History stays in memory.
 - A crash in a C library leaves its Python traceback in the kernel's log.
-- It ends at once when asked to: ipykernel now and then takes ten seconds, and five
-  where the notebook left processes. Those are ended by who started the launcher,
-  who has them in a process group or a PID namespace.
+- It ends at once when asked to: ipykernel now and then takes ten seconds or hangs, and
+  takes five where the notebook left processes. Those are ended by who started the
+  launcher, who has them in a process group or a PID namespace.
 - What only people at a prompt need is not imported at the start: the debugger,
   the terminal front end and the completer's analyser. It stays importable.
 Everything else is as in any Jupyter kernel.
 """
 
+import atexit
 import faulthandler
 import gc
 import os
@@ -80,28 +81,24 @@ def headless_app():
                 sent = super().send(stream, part, *args, **kwargs)
             return sent
 
-    def finishing(thread):
-        """Returns the output thread's stop, which also does what the thread did not come to.
-
-        At its end the kernel joins its control thread, which may at that moment wait ten
-        seconds for the output thread to say that it has flushed.
-        """
-        stop, waiting = thread.stop, getattr(thread, "_events", ())
-
-        def stop_and_finish():
-            stop()
-            while waiting:
-                waiting.popleft()()
-
-        return stop_and_finish
-
     class IPKernelApp(kernelapp.IPKernelApp):  # the name stands in logs and configuration
         def _session_default(self):
             return PiecewiseSession(parent=self)
 
         def init_iopub(self, context):
             super().init_iopub(Patient(context))
-            self.iopub_thread.stop = finishing(self.iopub_thread)
+            atexit.unregister(self.iopub_thread.stop)  # close, which does that too, would come after
+
+        def close(self):
+            """Ends the control thread first: its last act is to wait for the output thread.
+
+            ipykernel ends that one before, and now and then waits for its waiting.
+            """
+            control = getattr(self, "control_thread", None)
+            if control and control.is_alive():
+                control.stop()
+                control.join()
+            super().close()
 
         def write_connection_file(self, **kwargs):
             """Leaves the file alone: it was written for us and may be read-only."""
