@@ -51,6 +51,9 @@ type Day string
 
 // MarshalYAML writes a day as YAML's own date, without the quotes of a string.
 func (d Day) MarshalYAML() (any, error) {
+	if _, err := time.Parse(time.DateOnly, string(d)); err != nil {
+		return string(d), nil // of somebody else's hand: it must read back as it was
+	}
 	return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!timestamp", Value: string(d)}, nil
 }
 
