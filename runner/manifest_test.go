@@ -246,12 +246,11 @@ func FuzzDecode(f *testing.F) {
 		if err != nil {
 			return
 		}
-		again, err := runner.Encode(m)
-		if err != nil {
-			return // a year beyond 9999, say
+		if m.Kind != runner.KindRun || m.APIVersion != runner.APIVersion {
+			t.Errorf("took a %s of %s for a run", m.Kind, m.APIVersion)
 		}
-		if _, err := runner.Decode[runner.Manifest](again, runner.KindRun); err != nil {
-			t.Errorf("what was decoded cannot be decoded again: %v\n%s", err, again)
-		}
+		// An agent copies documents that others may have written; no document makes it
+		// panic. That ours read back as they were is FuzzEncode's to prove.
+		_, _ = runner.Encode(m)
 	})
 }
