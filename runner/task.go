@@ -31,12 +31,7 @@ func (t *task) order(other *task) int {
 	)
 }
 
-func (t *task) languages() []string {
-	if len(t.asset.Languages) > 0 {
-		return t.asset.Languages
-	}
-	return t.bundle.Config.Languages
-}
+func (t *task) languages() []string { return t.bundle.AssetLanguages(t.asset) }
 
 // SlotName is a slot's scheduled time as paths have it, in the report's zone.
 func SlotName(scheduledAt time.Time) string { return scheduledAt.Format("2006-01-02T1504-0700") }

@@ -152,12 +152,12 @@ func lockState(dir string) (*os.File, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("state folder: %w", err)
 	}
-	file, err := os.OpenFile(filepath.Join(dir, "agent.lock"), os.O_RDWR|os.O_CREATE, 0o644)
+	file, err := tryLock(filepath.Join(dir, "agent.lock"))
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return nil, fmt.Errorf("another agent runs with the state folder %s; stop it, or give this one its own `state`", dir)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("state folder: %w", err)
-	}
-	if err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		return nil, errors.Join(fmt.Errorf("another agent runs with the state folder %s; stop it, or give this one its own `state`", dir), file.Close())
 	}
 	return file, nil
 }

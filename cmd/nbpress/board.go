@@ -33,7 +33,6 @@ func (a *agent) keepBoard(ctx context.Context) error {
 		case <-overdue.C:
 		case <-a.changed:
 		}
-		a.changed.ring()
 		a.boardNow(ctx)
 		select {
 		case <-ctx.Done():
@@ -42,13 +41,8 @@ func (a *agent) keepBoard(ctx context.Context) error {
 	}
 }
 
-// boardNow posts the board if it has changed and the ledger can be reached.
+// boardNow posts the board if the ledger can be reached within a short time.
 func (a *agent) boardNow(ctx context.Context) {
-	select {
-	case <-a.changed:
-	default:
-		return
-	}
 	post, cancel := context.WithTimeout(ctx, landTimeout)
 	defer cancel()
 	if err := a.postBoard(post); err != nil {
@@ -59,8 +53,15 @@ func (a *agent) boardNow(ctx context.Context) {
 	}
 }
 
-// postBoard commits the board and the cursors, if they say something new.
+// postBoard commits the board and the cursors, if they say something new. Before the
+// first commit is planned there is nothing to say.
 func (a *agent) postBoard(ctx context.Context) error {
+	a.mu.Lock()
+	planned := a.reports != nil
+	a.mu.Unlock()
+	if !planned {
+		return nil
+	}
 	rows, cursors, err := a.boardRows(ctx)
 	if err != nil {
 		return err
@@ -163,10 +164,28 @@ func (a *agent) ended(ctx context.Context, name string, c cursor) (map[runner.St
 	whole := c.Slot.IsZero() || a.endings.of(name, c.Slot).whole
 	a.mu.Unlock()
 	stored := map[string]runner.Status{}
-	for _, asset := range c.Due {
-		if whole {
-			break
+	if !whole {
+		var err error
+		if stored, err = a.recall(ctx, name, c); err != nil {
+			return nil, err
 		}
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	e := a.endings.of(name, c.Slot)
+	maps.Copy(e.by, stored)
+	e.whole = true
+	counts := map[runner.Status]int{}
+	for _, status := range e.by {
+		counts[status]++
+	}
+	return counts, nil
+}
+
+// recall reads from the store how the runs of a report's latest slot ended, by asset.
+func (a *agent) recall(ctx context.Context, name string, c cursor) (map[string]runner.Status, error) {
+	stored := map[string]runner.Status{}
+	for _, asset := range c.Due {
 		data, err := a.store.Get(ctx, runner.ManifestKey(runner.NewRunID(name, asset, c.Slot), 1))
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
@@ -180,14 +199,5 @@ func (a *agent) ended(ctx context.Context, name string, c cursor) (map[runner.St
 		}
 		stored[asset] = m.Status
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	e := a.endings.of(name, c.Slot)
-	maps.Copy(e.by, stored)
-	e.whole = true
-	counts := map[runner.Status]int{}
-	for _, status := range e.by {
-		counts[status]++
-	}
-	return counts, nil
+	return stored, nil
 }

@@ -16,6 +16,8 @@ import (
 // brokenPrefix holds, for each broken report, a digest of what is wrong with it.
 const brokenPrefix = "broken/"
 
+func brokenKey(name string) string { return brokenPrefix + runner.FlatName(name) + ".yaml" }
+
 // markBroken records in the ledger which bundles are broken, once for what is wrong
 // with each: further commits that leave it as it is add nothing. A report that was
 // mended, or is gone, is forgotten.
@@ -25,7 +27,7 @@ func (a *agent) markBroken(ctx context.Context, items map[string]*newsItem) erro
 	marks := map[string]bool{}
 	for name, item := range items {
 		if item.bundle == nil {
-			marks[brokenPrefix+runner.FlatName(name)+".yaml"] = true
+			marks[brokenKey(name)] = true
 			errs = append(errs, a.markOne(ctx, name, item))
 		}
 	}
@@ -38,7 +40,7 @@ func (a *agent) markBroken(ctx context.Context, items map[string]*newsItem) erro
 }
 
 func (a *agent) markOne(ctx context.Context, name string, item *newsItem) error {
-	mark := brokenPrefix + runner.FlatName(name) + ".yaml"
+	mark := brokenKey(name)
 	var lines []string
 	for _, p := range item.problems {
 		lines = append(lines, p.String())

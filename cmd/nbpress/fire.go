@@ -110,17 +110,21 @@ func (a *agent) resume(ctx context.Context) error {
 
 // bundleAt returns the bundle of a slot's commit, else the newest.
 func (a *agent) bundleAt(record runner.SlotRecord) (*report.Bundle, string) {
-	tree, err := a.repo.Tree(gitsync.Commit{Hash: record.BundleCommit})
-	if err == nil {
+	a.mu.Lock()
+	newest := a.reports[record.Report]
+	a.mu.Unlock()
+	usable := newest != nil && newest.bundle != nil
+	if usable && newest.commit.Hash == record.BundleCommit {
+		return newest.bundle, record.BundleCommit
+	}
+	if tree, err := a.repo.Tree(gitsync.Commit{Hash: record.BundleCommit}); err == nil {
 		options, _ := reading(tree, &a.zones)
 		if bundle, _ := report.Load(tree, record.Report, options); bundle != nil {
 			return bundle, record.BundleCommit
 		}
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if item := a.reports[record.Report]; item != nil && item.bundle != nil {
-		return item.bundle, item.commit.Hash
+	if usable {
+		return newest.bundle, newest.commit.Hash
 	}
 	return nil, ""
 }

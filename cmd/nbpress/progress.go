@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -90,10 +91,10 @@ func (p *progress) outcome(o runner.Outcome, bundle *report.Bundle, dir string) 
 	}
 	if f := o.Failure; f != nil {
 		fmt.Fprint(p.out, explain(f, sources(bundle)))
-		fmt.Fprintf(p.out, "\nKept for you in %s: %s\n", dir, strings.Join(sortedNames(o.Kept), ", "))
+		fmt.Fprintf(p.out, "\nKept for you in %s: %s\n", dir, strings.Join(slices.Sorted(maps.Keys(o.Kept)), ", "))
 		return
 	}
-	for _, language := range sortedNames(o.Pages) {
+	for _, language := range slices.Sorted(maps.Keys(o.Pages)) {
 		fmt.Fprintf(p.out, "  %s\n", filepath.Join(dir, language, "index.html"))
 	}
 }
@@ -147,13 +148,4 @@ func quoteSource(source string, failing int) string {
 		fmt.Fprintf(&b, "%s %3d  %s\n", mark, i+1, line)
 	}
 	return b.String()
-}
-
-func sortedNames(files map[string][]byte) []string {
-	var names []string
-	for name := range files {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
 }

@@ -140,10 +140,7 @@ func (f runFlags) languagesOf(bundle *report.Bundle, asset report.Asset) []strin
 	if len(f.languages) > 0 {
 		return f.languages
 	}
-	if len(asset.Languages) > 0 {
-		return asset.Languages
-	}
-	return bundle.Config.Languages
+	return bundle.AssetLanguages(asset)
 }
 
 // days returns the window asked for, else the one of a slot that is due now.

@@ -51,11 +51,7 @@ func Load(fsys fs.FS, name string, o Options) (*Bundle, []strict.Problem) {
 	if len(l.problems) > 0 {
 		return nil, strict.Limit(l.problems, l.path(ConfigFile))
 	}
-	if o.Defaults != nil {
-		shared := maps.Clone(o.Defaults.files)
-		maps.Copy(shared, l.bundle.Files)
-		l.bundle.Files = shared
-	}
+	l.bundle.Files = o.Defaults.beside(l.bundle.Files)
 	return l.bundle, nil
 }
 
@@ -105,6 +101,14 @@ func (b *Bundle) AssetParameters(asset Asset) map[string]any {
 	maps.Copy(merged, b.Config.Parameters)
 	maps.Copy(merged, asset.Parameters)
 	return merged
+}
+
+// AssetLanguages returns the languages of an asset: its own, else the report's.
+func (b *Bundle) AssetLanguages(asset Asset) []string {
+	if len(asset.Languages) > 0 {
+		return asset.Languages
+	}
+	return b.Config.Languages
 }
 
 // unmarshalNumbers decodes JSON and keeps numbers as they were written.
