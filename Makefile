@@ -30,6 +30,7 @@ venv: .venv/made ## make .venv, the Python of demo and tests
 	rm -rf .venv
 	$(PYTHON) -m venv .venv
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check $(addprefix -r ,$(REQUIREMENTS))
+	.venv/bin/python -m bash_kernel.install --sys-prefix >/dev/null
 	@touch $@
 
 test: venv ## run every test, on real kernels, with the race detector
