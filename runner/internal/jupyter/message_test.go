@@ -1,7 +1,6 @@
 package jupyter
 
 import (
-	"bytes"
 	"encoding/json"
 	"strings"
 	"testing"
@@ -84,22 +83,6 @@ func TestDecode_RefusesWhatNoKernelSends(t *testing.T) {
 	}
 }
 
-func FuzzDecode(f *testing.F) {
-	f.Add([]byte(`{"msg_id":"1","msg_type":"stream"}`), []byte(`{"msg_id":"r"}`), []byte(`{"text":"x"}`))
-	f.Add([]byte(`{"msg_type":1}`), []byte("null"), []byte(""))
-	f.Fuzz(func(t *testing.T, header, parent, content []byte) {
-		parts := [][]byte{header, parent, []byte("{}"), content}
-		frames := append([][]byte{[]byte(delimiter), sign([]byte("k"), parts)}, parts...)
-		m, err := decode([]byte("k"), frames)
-		if err == nil && (m.Type == "" || !bytes.Equal(m.Content, content)) {
-			t.Fatalf("decoded as %+v", m)
-		}
-		_ = m.Time()
-		_, _ = parseReply(m)
-		_ = executionState(m)
-	})
-}
-
 func TestParseConnection(t *testing.T) {
 	good := Connection{
 		Transport: "tcp", IP: "127.0.0.1", ShellPort: 1, IOPubPort: 2, StdinPort: 3, ControlPort: 4, HBPort: 65535,
@@ -130,18 +113,4 @@ func TestParseConnection(t *testing.T) {
 			}
 		})
 	}
-}
-
-func FuzzParseConnection(f *testing.F) {
-	f.Add((Connection{Transport: "ipc", IP: "/tmp/k", ShellPort: 1, IOPubPort: 2, StdinPort: 3, ControlPort: 4, HBPort: 5}).File())
-	f.Add([]byte(`{"ip":"::1","shell_port":1e3,"curve_secretkey":null}`))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		c, err := ParseConnection(data)
-		if err != nil {
-			return
-		}
-		if again, err := ParseConnection(c.File()); err != nil || again != c {
-			t.Fatalf("%+v was written and read as %+v, %v", c, again, err)
-		}
-	})
 }
