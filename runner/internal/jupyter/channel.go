@@ -19,6 +19,7 @@ const (
 	dialTimeout      = 5 * time.Second       // of one try
 	handshakeTimeout = 10 * time.Second      // ZMTP, once somebody listens
 	writeTimeout     = 10 * time.Second      // of one message; a frozen peer's buffers fill
+	writeGrace       = time.Second           // of one message, once its context has ended; of a PONG
 )
 
 // channel is one ZMTP connection to a kernel. One goroutine calls recv, any call
@@ -114,11 +115,22 @@ func open(conn net.Conn, kind zmq4.SocketType) (zmtp *zmq4.Conn, err error) {
 	return zmq4.Open(conn, null.Security(), kind, nil, false, nil)
 }
 
-// send writes one message, whole or not at all, within writeTimeout.
-func (ch *channel) send(frames [][]byte) error {
+// send writes one message within writeTimeout, or within writeGrace of ctx's end.
+// One that is not written whole closes the channel.
+func (ch *channel) send(ctx context.Context, frames [][]byte) error {
 	ch.write.Lock()
 	defer ch.write.Unlock()
 	err := ch.conn.SetWriteDeadline(time.Now().Add(writeTimeout))
+	hurried := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(hurried)
+		_ = ch.conn.SetWriteDeadline(time.Now().Add(writeGrace))
+	})
+	defer func() {
+		if !stop() {
+			<-hurried // so that it does not hurry the next message
+		}
+	}()
 	if err == nil {
 		err = ch.zmtp.SendMsg(zmq4.NewMsgFrom(frames...))
 	}
@@ -150,7 +162,7 @@ func (ch *channel) recv() (frames [][]byte, cut int64, err error) {
 func (ch *channel) pong(pingContext []byte) error {
 	ch.write.Lock()
 	defer ch.write.Unlock()
-	if err := ch.conn.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
+	if err := ch.conn.SetWriteDeadline(time.Now().Add(writeGrace)); err != nil {
 		return err
 	}
 	const name = "\x04PONG"

@@ -150,6 +150,10 @@ func (c *Client) whileAlive(ctx context.Context) (context.Context, func()) {
 
 // open dials the four channels. Kernels bind the heartbeat last.
 func (c *Client) open(ctx context.Context, conn Connection, limits Limits) error {
+	limits = limits.withDefaults()
+	replies := limits
+	replies.Frame, replies.Message = min(limits.Frame, replyLimit), min(limits.Message, replyLimit)
+	acknowledgements := Limits{Frame: 64 << 10, Message: 128 << 10, Parts: 64} // of interrupts and of a shutdown
 	beats := Limits{Frame: 4 << 10, Message: 8 << 10, Parts: 16}
 	for _, o := range []struct {
 		channel **channel
@@ -158,8 +162,8 @@ func (c *Client) open(ctx context.Context, conn Connection, limits Limits) error
 		kind    zmq4.SocketType
 		limits  Limits
 	}{
-		{&c.shell, channelShell, conn.ShellPort, zmq4.Dealer, limits},
-		{&c.control, channelControl, conn.ControlPort, zmq4.Dealer, limits},
+		{&c.shell, channelShell, conn.ShellPort, zmq4.Dealer, replies},
+		{&c.control, channelControl, conn.ControlPort, zmq4.Dealer, acknowledgements},
 		{&c.iopub, channelIOPub, conn.IOPubPort, zmq4.Sub, limits},
 		{&c.hb, channelHB, conn.HBPort, zmq4.Req, beats},
 	} {
@@ -171,7 +175,7 @@ func (c *Client) open(ctx context.Context, conn Connection, limits Limits) error
 		*o.channel = ch
 	}
 	subscribeToAll := [][]byte{{1}} // https://rfc.zeromq.org/spec/23/#the-publish-subscribe-pattern
-	if err := c.iopub.send(subscribeToAll); err != nil {
+	if err := c.iopub.send(ctx, subscribeToAll); err != nil {
 		return &StartError{Stage: StageZMTP, Channel: channelIOPub, Err: err}
 	}
 	return nil
@@ -186,6 +190,9 @@ func (c *Client) greet(ctx context.Context) error {
 	probe := time.NewTimer(0)
 	defer probe.Stop()
 	for !answered || !seen {
+		if ctx.Err() != nil { // however much there is to read
+			return c.silent(ctx, answered)
+		}
 		e, ok := c.inbox.pop()
 		switch {
 		case ok && e.err != nil:
@@ -206,7 +213,7 @@ func (c *Client) greet(ctx context.Context) error {
 		select {
 		case <-c.inbox.wake:
 		case <-probe.C:
-			id, err := c.request(c.shell, "kernel_info_request", struct{}{})
+			id, err := c.request(ctx, c.shell, "kernel_info_request", struct{}{})
 			if err != nil && !errors.Is(err, net.ErrClosed) { // if closed, its reader says why
 				return &StartError{Stage: stageOf(answered), Channel: channelShell, Err: err}
 			}
@@ -240,7 +247,13 @@ func (c *Client) silent(ctx context.Context, answered bool) error {
 		"either it is still starting or it uses another key than the connection file's: %w", cause)}
 }
 
+// infoLimit is far more bytes than any kernel says of itself; they are kept.
+const infoLimit = 1 << 20
+
 func (c *Client) learn(m Message) error {
+	if n := int64(len(m.Content)) + m.Dropped; n > infoLimit {
+		return &LimitError{What: "bytes of a kernel_info_reply", Got: uint64(n), Limit: infoLimit}
+	}
 	if err := unmarshalObject(m.Content, &c.info); err != nil {
 		return fmt.Errorf("kernel_info_reply: %w", err)
 	}
@@ -255,7 +268,7 @@ func (c *Client) learn(m Message) error {
 func (c *Client) Info() Info { return c.info }
 
 // request signs a message and sends it, and returns its id.
-func (c *Client) request(ch *channel, kind string, content any) (string, error) {
+func (c *Client) request(ctx context.Context, ch *channel, kind string, content any) (string, error) {
 	h := header{
 		MsgID:    c.session + "_" + strconv.FormatInt(c.count.Add(1), 10),
 		MsgType:  kind,
@@ -268,7 +281,7 @@ func (c *Client) request(ch *channel, kind string, content any) (string, error) 
 	if err != nil {
 		return "", err
 	}
-	return h.MsgID, ch.send(frames)
+	return h.MsgID, ch.send(ctx, frames)
 }
 
 // Interrupt asks the kernel to interrupt what it executes, on the control channel.
@@ -278,14 +291,14 @@ func (c *Client) Interrupt(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	_, err := c.request(c.control, "interrupt_request", struct{}{})
+	_, err := c.request(ctx, c.control, "interrupt_request", struct{}{})
 	return err
 }
 
 // Shutdown asks the kernel to end and returns when it has agreed or is gone, or
 // with ctx's error.
 func (c *Client) Shutdown(ctx context.Context) error {
-	id, err := c.request(c.control, "shutdown_request", map[string]bool{"restart": false})
+	id, err := c.request(ctx, c.control, "shutdown_request", map[string]bool{"restart": false})
 	replies := c.replies
 	if err != nil {
 		replies = nil // the channel was closed with that, so its reader ends

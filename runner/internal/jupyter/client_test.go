@@ -136,7 +136,7 @@ func TestLauncher_DropsNothingForASlowReader(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer slow.close()
-	if err := slow.send([][]byte{{1}}); err != nil {
+	if err := slow.send(t.Context(), [][]byte{{1}}); err != nil {
 		t.Fatal(err)
 	}
 	for subscribed := false; !subscribed; { // what it misses before is not lost

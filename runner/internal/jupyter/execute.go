@@ -66,7 +66,7 @@ func (c *Client) Execute(ctx context.Context, code string, on func(Message)) (Re
 		return Reply{}, c.gone
 	}
 	r := &request{heard: time.Now()}
-	id, err := c.request(c.shell, "execute_request", executeRequest{Code: code, StoreHistory: true})
+	id, err := c.request(ctx, c.shell, "execute_request", executeRequest{Code: code, StoreHistory: true})
 	if err != nil && !errors.Is(err, net.ErrClosed) { // if closed, its reader said why
 		c.gone = &KernelDied{Reason: "the request could not be sent", Err: err}
 	}
@@ -145,7 +145,7 @@ func (c *Client) wait(ctx context.Context, on func(Message)) (Reply, error) {
 			if c.gone != nil {
 				return c.finish(c.gone)
 			}
-			next, err := c.afterSilence(r)
+			next, err := c.afterSilence(ctx, r)
 			if err != nil {
 				return c.finish(err)
 			}
@@ -209,6 +209,9 @@ func (c *Client) takeOutput(m Message, r *request, on func(Message)) {
 }
 
 func executionState(m Message) string {
+	if len(m.Content) > smallFrame {
+		return "" // not worth a copy
+	}
 	var content struct {
 		State string `json:"execution_state"`
 	}
@@ -236,7 +239,7 @@ func (c *Client) cause(e event) error {
 	switch {
 	case errors.Is(e.err, errClosed), errors.As(e.err, &protocol), errors.As(e.err, &died):
 		return e.err
-	case errors.As(e.err, &limit):
+	case errors.As(e.err, &limit), errors.Is(e.err, errFlood):
 		return &ProtocolError{Channel: e.channel, Err: e.err}
 	}
 	return &KernelDied{Reason: "its " + e.channel + " channel ended", Err: e.err}
@@ -245,7 +248,7 @@ func (c *Client) cause(e event) error {
 // afterSilence is called when nothing arrived for a while. While the code runs that
 // is as it should be. When only one of reply and idle is missing, a probe is sent
 // through the same channels: if it comes back and ours did not, ours was lost.
-func (c *Client) afterSilence(r *request) (next time.Duration, err error) {
+func (c *Client) afterSilence(ctx context.Context, r *request) (next time.Duration, err error) {
 	rest := c.timing.silence - time.Since(r.heard)
 	switch {
 	case rest > 0:
@@ -257,7 +260,7 @@ func (c *Client) afterSilence(r *request) (next time.Duration, err error) {
 	case r.probe != "":
 		return 0, ErrIdleLost // not even the probe's idle came
 	}
-	id, err := c.request(c.shell, "kernel_info_request", struct{}{})
+	id, err := c.request(ctx, c.shell, "kernel_info_request", struct{}{})
 	if err != nil {
 		return 0, &KernelDied{Reason: "a request could not be sent", Err: err}
 	}
@@ -265,21 +268,45 @@ func (c *Client) afterSilence(r *request) (next time.Duration, err error) {
 	return c.timing.silence, nil
 }
 
+// What is kept of a reply's lists. Elements of arrays take many times their JSON.
+const (
+	tracebackLimit = 10_000
+	payloadLimit   = 100
+)
+
+// line is a line of a traceback.
+type line struct {
+	text string
+	set  bool
+}
+
+// UnmarshalJSON implements json.Unmarshaler. What is no text is an empty line.
+func (l *line) UnmarshalJSON(data []byte) error {
+	l.set = true
+	_ = json.Unmarshal(data, &l.text)
+	return nil
+}
+
 func parseReply(m Message) (Reply, error) {
+	if m.Dropped > 0 { // nothing of it was verified: it counts as a failure
+		return Reply{Status: "error", EValue: fmt.Sprintf("the kernel's reply has %d bytes more than are read of one", m.Dropped)}, nil
+	}
 	var content struct {
-		Status    string            `json:"status"`
-		Count     int               `json:"execution_count"`
-		EName     string            `json:"ename"`
-		EValue    string            `json:"evalue"`
-		Traceback []string          `json:"traceback"`
-		Payload   []json.RawMessage `json:"payload"`
+		Status    string                `json:"status"`
+		Count     int                   `json:"execution_count"`
+		EName     string                `json:"ename"`
+		EValue    string                `json:"evalue"`
+		Traceback *[tracebackLimit]line `json:"traceback"` // an array: what is over its length is not kept
+		Payload   [payloadLimit]struct {
+			Source string `json:"source"`
+		} `json:"payload"`
 	}
 	if err := unmarshalObject(m.Content, &content); err != nil {
 		return Reply{}, fmt.Errorf("execute_reply: %w", err)
 	}
 	r := Reply{
 		Status: content.Status, Count: content.Count,
-		EName: content.EName, EValue: content.EValue, Traceback: content.Traceback, At: m.Time(),
+		EName: content.EName, EValue: content.EValue, Traceback: texts(content.Traceback), At: m.Time(),
 	}
 	switch r.Status {
 	case "ok", "error", "aborted":
@@ -287,10 +314,26 @@ func parseReply(m Message) (Reply, error) {
 		return Reply{}, fmt.Errorf("execute_reply with status %q", r.Status)
 	}
 	for _, payload := range content.Payload {
-		var p struct {
-			Source string `json:"source"`
-		}
-		r.AskExit = r.AskExit || unmarshalObject(payload, &p) == nil && p.Source == "ask_exit"
+		r.AskExit = r.AskExit || payload.Source == "ask_exit"
 	}
 	return r, nil
+}
+
+// texts returns a traceback's lines, with a mark where lines may be missing.
+func texts(lines *[tracebackLimit]line) []string {
+	if lines == nil {
+		return nil
+	}
+	n := 0
+	for n < len(lines) && lines[n].set {
+		n++
+	}
+	all := make([]string, n, n+1)
+	for i := range all {
+		all[i] = lines[i].text
+	}
+	if n == len(lines) {
+		all = append(all, "[the rest of the traceback was cut off]")
+	}
+	return all
 }

@@ -196,7 +196,7 @@ func TestExecute_DropsPayloadsButNotStatesWhenNobodyConsumes(t *testing.T) {
 func (q *inbox) holds(kind, parent string) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for _, e := range q.events {
+	for e := q.first; e != nil; e = e.next {
 		if e.msg.Type == kind && e.msg.ParentID == parent {
 			return true
 		}

@@ -16,24 +16,24 @@ import (
 
 // Limits bound what a peer may send. Zero means the default.
 type Limits struct {
-	Frame   int64 // bytes of one frame that are kept; default 32 MiB
-	Message int64 // bytes of one message that are kept; default 64 MiB
+	Frame   int64 // bytes of one frame that are kept; default 16 MiB
+	Message int64 // bytes of one message that are kept; default 32 MiB, and 8 MiB at most of a reply
 	Parts   int   // frames of one message; default 1,024
-	Queue   int64 // bytes of messages that wait for the consumer; default 64 MiB
+	Queue   int64 // bytes of messages that arrive or wait for the consumer; default 32 MiB
 }
 
 func (l Limits) withDefaults() Limits {
 	if l.Frame <= 0 {
-		l.Frame = 32 << 20
+		l.Frame = 16 << 20
 	}
 	if l.Message <= 0 {
-		l.Message = 64 << 20
+		l.Message = 32 << 20
 	}
 	if l.Parts <= 0 {
 		l.Parts = 1024
 	}
 	if l.Queue <= 0 {
-		l.Queue = 64 << 20
+		l.Queue = 32 << 20
 	}
 	return l
 }
@@ -58,6 +58,7 @@ type guard struct {
 	src    *bufio.Reader
 	limits Limits
 	pong   func(context []byte) error // answers a PING
+	room   func(n int64) bool         // sets room for n bytes aside, if there is any
 
 	greeting int    // bytes of it still to come
 	ready    bool   // the first command was passed on
@@ -68,11 +69,12 @@ type guard struct {
 	parts int   // of the current message so far
 	size  int64 // of the current message so far, as kept
 	cut   int64 // bytes dropped from the current message
+	held  int64 // bytes that room has set aside for the current message
 	more  bool  // the current message has more parts
 }
 
 func newGuard(src io.Reader, limits Limits, pong func([]byte) error) *guard {
-	return &guard{src: bufio.NewReaderSize(src, 64<<10), limits: limits.withDefaults(), pong: pong, greeting: greetingBytes}
+	return &guard{src: bufio.NewReaderSize(src, 64<<10), limits: limits.withDefaults(), pong: pong, room: func(int64) bool { return true }, greeting: greetingBytes}
 }
 
 // Read hands out checked bytes.
@@ -108,6 +110,30 @@ func (g *guard) takeCut() int64 {
 	cut := g.cut
 	g.cut = 0
 	return cut
+}
+
+// takeHeld returns for how many bytes of the message read last room was set aside.
+func (g *guard) takeHeld() int64 {
+	held := g.held
+	g.held = 0
+	return held
+}
+
+// keep reports whether n more bytes of the current message are to be kept, and
+// then sets room for them aside.
+func (g *guard) keep(n int64) (bool, error) {
+	if n > min(g.limits.Frame, g.limits.Message-g.size) {
+		return false, nil
+	}
+	if !g.room(n) {
+		if n <= smallFrame {
+			return false, errFlood // without its headers a message is none
+		}
+		return false, nil
+	}
+	g.size += n
+	g.held += n
+	return true, nil
 }
 
 // next reads a frame's header and decides what becomes of the frame.
@@ -182,8 +208,9 @@ func (g *guard) message(flags byte, size uint64) error {
 		return &LimitError{What: "bytes of a frame", Got: size, Limit: discardLimit}
 	}
 	n := int64(size)
-	if n <= min(g.limits.Frame, g.limits.Message-g.size) {
-		g.size += n
+	if keep, err := g.keep(n); err != nil {
+		return err
+	} else if keep {
 		g.handOut(flags, n)
 		return nil
 	}

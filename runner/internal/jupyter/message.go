@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -98,7 +99,9 @@ func decode(key []byte, frames [][]byte) (Message, error) {
 		return Message{}, err
 	}
 	m.Metadata, m.Content = parts[3], parts[4]
-	m.Buffers = parts[minFrames:]
+	if buffers := parts[minFrames:]; len(buffers) > 0 {
+		m.Buffers = slices.Clone(buffers) // of its own, lest it hold the other frames
+	}
 	return m, nil
 }
 
@@ -132,7 +135,13 @@ func body(frames [][]byte) ([][]byte, error) {
 	return nil, errors.New("message without the delimiter " + delimiter)
 }
 
+// headerLimit is far more bytes than any kernel's header has.
+const headerLimit = 64 << 10
+
 func parseHeaders(parts [][]byte) (Message, error) {
+	if n := max(len(parts[1]), len(parts[2])); n > headerLimit {
+		return Message{}, &LimitError{What: "bytes of a message header", Got: uint64(n), Limit: headerLimit}
+	}
 	var h, parent header
 	if err := unmarshalObject(parts[1], &h); err != nil {
 		return Message{}, fmt.Errorf("message header: %w", err)

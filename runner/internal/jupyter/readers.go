@@ -1,8 +1,8 @@
 package jupyter
 
 import (
+	"context"
 	"errors"
-	"fmt"
 	"time"
 )
 
@@ -11,6 +11,8 @@ import (
 // consumer.
 
 func (c *Client) read() {
+	c.inbox.share(c.shell)
+	c.inbox.share(c.iopub)
 	c.readers.Go(func() { c.end(channelShell, c.readInto(c.shell, c.deliver)) })
 	c.readers.Go(func() { c.end(channelIOPub, c.readInto(c.iopub, c.deliver)) })
 	c.readers.Go(func() {
@@ -26,20 +28,21 @@ func (c *Client) read() {
 }
 
 // readInto reads a channel's messages until it ends, and returns why it did.
-func (c *Client) readInto(ch *channel, deliver func(event) error) error {
+func (c *Client) readInto(ch *channel, deliver func(e event, reserved int64) error) error {
+	var last Message
 	for {
 		frames, cut, err := ch.recv()
 		if err != nil {
 			return err
 		}
-		e := event{channel: ch.name}
+		var m Message
 		if cut > 0 {
-			e.msg, err = decodeCut(frames, cut)
+			m, err = decodeCut(frames, cut)
 		} else {
-			e.msg, err = decode(c.key, frames)
+			m, err = decode(c.key, frames)
 		}
 		if err == nil {
-			err = deliver(e)
+			err = deliver(newEvent(ch.name, m, &last), ch.conn.guard.takeHeld())
 		}
 		if err != nil {
 			return errors.Join(&ProtocolError{Channel: ch.name, Err: err}, ch.close())
@@ -47,20 +50,17 @@ func (c *Client) readInto(ch *channel, deliver func(event) error) error {
 	}
 }
 
-func (c *Client) deliver(e event) error {
-	if e.msg.Dropped > 0 && e.channel != channelIOPub {
-		return fmt.Errorf("%s of more than %d bytes", e.msg.Type, e.msg.Dropped)
-	}
-	if !c.inbox.push(e) {
-		return errors.New("the kernel floods its channel")
+func (c *Client) deliver(e event, reserved int64) error {
+	if !c.inbox.push(e, reserved) {
+		return errFlood
 	}
 	return nil
 }
 
 // deliverControl hands replies to whoever waits for one; others are let go.
-func (c *Client) deliverControl(e event) error {
+func (c *Client) deliverControl(e event, _ int64) error {
 	select {
-	case c.replies <- e.msg:
+	case c.replies <- Message{ParentID: e.msg.ParentID}:
 	default:
 	}
 	return nil
@@ -73,7 +73,7 @@ func (c *Client) end(channel string, err error) {
 		err = errClosed
 	default:
 	}
-	c.inbox.push(event{channel: channel, err: err})
+	c.inbox.push(event{channel: channel, err: err}, 0)
 }
 
 // readBeats turns what comes back on the heartbeat channel into ticks.
@@ -107,7 +107,7 @@ func (c *Client) beat(beats <-chan struct{}) {
 			return
 		case now := <-ticks.C:
 			if sent.IsZero() {
-				if c.hb.send([][]byte{{}, []byte("beat")}) != nil { // an empty frame before the request, as REQ does
+				if c.hb.send(context.Background(), [][]byte{{}, []byte("beat")}) != nil { // an empty frame before the request, as REQ does
 					return
 				}
 				sent = now
