@@ -69,12 +69,13 @@ type Client struct {
 
 	shell, iopub, control, hb *channel
 
-	inbox   *inbox        // from shell and iopub, to whoever executes
-	replies chan Message  // from control
-	ended   chan struct{} // closed when the control channel ended
-	closing chan struct{} // closed by Close
-	readers sync.WaitGroup
-	once    sync.Once
+	arrivals arrivals      // of all channels
+	inbox    *inbox        // from shell and iopub, to whoever executes
+	replies  chan Message  // from control
+	ended    chan struct{} // closed when the control channel ended
+	closing  chan struct{} // closed by Close
+	readers  sync.WaitGroup
+	once     sync.Once
 
 	info Info // set by Connect
 
@@ -282,6 +283,20 @@ func (c *Client) request(ctx context.Context, ch *channel, kind string, content 
 		return "", err
 	}
 	return h.MsgID, ch.send(ctx, frames)
+}
+
+// SendComm sends a comm_msg: data is for the object of the kernel's that opened the
+// comm, or whose comm was opened to it. What it does to the kernel is seen as output
+// of another parent, while something executes or in Drain.
+func (c *Client) SendComm(commID string, data any) error {
+	_, err := c.request(context.Background(), c.shell, "comm_msg", struct {
+		CommID string `json:"comm_id"`
+		Data   any    `json:"data"`
+	}{commID, data})
+	if err != nil {
+		return fmt.Errorf("send a message to comm %s: %w", commID, err)
+	}
+	return nil
 }
 
 // Interrupt asks the kernel to interrupt what it executes, on the control channel.

@@ -202,6 +202,42 @@ func TestClient_InterruptsOnTheControlChannel(t *testing.T) {
 	}
 }
 
+func TestClient_SendsToAComm(t *testing.T) {
+	c, _ := connect(t, Options{})
+	var comm struct {
+		ID string `json:"comm_id"`
+	}
+	if _, err := c.Execute(t.Context(), `
+from ipykernel.comm import Comm
+comm = Comm(target_name='any')
+comm.on_msg(lambda m: print(m['content']['data']))`, func(m Message) {
+		if m.Type == "comm_open" {
+			if err := json.Unmarshal(m.Content, &comm); err != nil {
+				t.Error(err)
+			}
+		}
+	}); err != nil || comm.ID == "" {
+		t.Fatalf("got comm %q, %v", comm.ID, err)
+	}
+	if err := c.SendComm(comm.ID, map[string]any{"method": "update"}); err != nil {
+		t.Fatal(err)
+	}
+	var out string
+	if _, err := c.Execute(t.Context(), "pass", func(m Message) {
+		if m.Type == "stream" && !m.Own {
+			out += string(m.Content)
+		}
+	}); err != nil || !strings.Contains(out, "{'method': 'update'}") {
+		t.Errorf("the comm's object printed %s, %v", out, err)
+	}
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.SendComm(comm.ID, nil); err == nil {
+		t.Error("a closed client sends")
+	}
+}
+
 func TestClient_NoticesDeathAtOnceAndKeepsTheOutput(t *testing.T) {
 	for name, code := range map[string]string{
 		"os._exit":                       "import os; os._exit(1)",

@@ -2,6 +2,7 @@ package jupyter
 
 import (
 	"encoding/json"
+	"fmt"
 	"net"
 	"strings"
 	"sync"
@@ -19,6 +20,7 @@ type fakeKernel struct {
 	script  func(k *fakeKernel, request Message)
 	infos   int // kernel_info requests seen
 	mute    int // from this kernel_info request on, no idle is published; 0: never
+	sent    int // messages
 
 	iopub chan *zmq4.Conn // holds the subscriber's connection
 }
@@ -144,10 +146,16 @@ func (k *fakeKernel) status(parent, state string) {
 }
 
 func (k *fakeKernel) send(c *zmq4.Conn, kind, parent, content string) {
+	_ = c.SendMsg(k.message(kind, parent, content)) // the client may have gone
+}
+
+// message makes the kernel's next message.
+func (k *fakeKernel) message(kind, parent, content string) zmq4.Msg {
+	k.sent++
 	parts := [][]byte{
-		[]byte(`{"msg_id":"x","msg_type":"` + kind + `","session":"` + k.session + `","date":"2026-11-23T06:00:00.5Z","new_field":[1]}`),
+		[]byte(`{"msg_id":"` + fmt.Sprintf("%s_7_%d", k.session, k.sent) + `","msg_type":"` + kind + `","session":"` + k.session + `","date":"2026-11-23T06:00:00.5Z","new_field":[1]}`),
 		[]byte(`{"msg_id":"` + parent + `"}`), []byte(`{}`), []byte(content),
 	}
 	frames := append([][]byte{[]byte("topic"), []byte(delimiter), sign([]byte(k.conn.Key), parts)}, parts...)
-	_ = c.SendMsg(zmq4.NewMsgFrom(frames...)) // the client may have gone
+	return zmq4.NewMsgFrom(frames...)
 }

@@ -90,6 +90,13 @@ func (q *inbox) reserve(n, most int64) bool {
 	return true
 }
 
+// release gives back what was reserved for a message that is not pushed.
+func (q *inbox) release(n int64) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.bytes -= n
+}
+
 // share makes a channel's messages count from the moment they are announced: large
 // frames up to the limit, and small ones or replies beyond it.
 func (q *inbox) share(ch *channel) {

@@ -4,6 +4,7 @@ What differs from `python -m ipykernel_launcher`:
 - The output channel never drops messages: past 1,000 queued ones ZeroMQ would,
   silently, the end of the cell among them. With ZMQ_XPUB_NODROP it waits instead.
 - A stream's text is sent in pieces of bounded size, however much was printed.
+- Messages are numbered as they are sent, so that a missing number is a lost message.
 - The connection file is only read.
 - History stays in memory.
 - A crash in a C library leaves its Python traceback in the kernel's log.
@@ -18,6 +19,7 @@ Everything else is as in any Jupyter kernel.
 import atexit
 import faulthandler
 import gc
+import itertools
 import os
 import sys
 import types
@@ -65,8 +67,21 @@ def headless_app():
         def __getattr__(self, name):
             return getattr(self.context, name)
 
-    class PiecewiseSession(Session):
-        """Sends long stream texts as several messages."""
+    class HeadlessSession(Session):
+        """Sends long stream texts as several messages, and numbers what it sends.
+
+        Session numbers what it makes: what a display hook keeps, a figure that displays
+        itself as a cell's value, and a forked child's outputs would look lost.
+        """
+
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            self.numbers = itertools.count()
+
+        def serialize(self, msg, *args, **kwargs):
+            msg["msg_id"] = f"{self.session}_{os.getpid()}_{next(self.numbers)}"
+            msg["header"] = {**msg["header"], "msg_id": msg["msg_id"]}
+            return super().serialize(msg, *args, **kwargs)
 
         def send(self, stream, message, *args, **kwargs):
             text = ""
@@ -83,7 +98,7 @@ def headless_app():
 
     class IPKernelApp(kernelapp.IPKernelApp):  # the name stands in logs and configuration
         def _session_default(self):
-            return PiecewiseSession(parent=self)
+            return HeadlessSession(parent=self)
 
         def init_iopub(self, context):
             super().init_iopub(Patient(context))

@@ -106,8 +106,9 @@ func decode(key []byte, frames [][]byte) (Message, error) {
 }
 
 // decodeCut takes apart what the guard left of a message that was over a limit.
-// Its signature cannot be verified any more, so nothing but its size and its
-// parent are believed: enough to say that output is missing.
+// Its signature cannot be verified any more, so nothing but its size, its parent and
+// its number are believed: enough to say that output is missing, and that it is not
+// the kernel who lost it.
 func decodeCut(frames [][]byte, size int64) (Message, error) {
 	parts, err := body(frames)
 	if err != nil {
@@ -117,7 +118,7 @@ func decodeCut(frames [][]byte, size int64) (Message, error) {
 	if err != nil {
 		return Message{}, err
 	}
-	return Message{Type: m.Type, ParentID: m.ParentID, Dropped: size}, nil
+	return Message{Type: m.Type, ID: m.ID, ParentID: m.ParentID, Dropped: size}, nil
 }
 
 // body returns the frames after the delimiter: at least minFrames of them. The
@@ -133,6 +134,15 @@ func body(frames [][]byte) ([][]byte, error) {
 		return nil, fmt.Errorf("message of %d frames after the delimiter, want at least %d", len(frames)-i-1, minFrames)
 	}
 	return nil, errors.New("message without the delimiter " + delimiter)
+}
+
+// signatureOf returns the signature of a message that was decoded; empty for none.
+func signatureOf(frames [][]byte) []byte {
+	parts, err := body(frames)
+	if err != nil {
+		return nil
+	}
+	return parts[0]
 }
 
 // headerLimit is far more bytes than any kernel's header has.

@@ -41,8 +41,16 @@ func (c *Client) readInto(ch *channel, deliver func(e event, reserved int64) err
 		} else {
 			m, err = decode(c.key, frames)
 		}
+		held := ch.conn.guard.takeHeld()
+		if err == nil && cut == 0 && c.arrivals.repeats(signatureOf(frames)) {
+			if ch != c.control { // which has no room in the inbox
+				c.inbox.release(held)
+			}
+			continue
+		}
 		if err == nil {
-			err = deliver(newEvent(ch.name, m, &last), ch.conn.guard.takeHeld())
+			c.arrivals.count(ch.name, m.ID)
+			err = deliver(newEvent(ch.name, m, &last), held)
 		}
 		if err != nil {
 			return errors.Join(&ProtocolError{Channel: ch.name, Err: err}, ch.close())
