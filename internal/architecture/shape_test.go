@@ -93,6 +93,7 @@ func shapeRules(max budget) []rule {
 				"runner/local.Init os.Exit":           "it is the whole process, PID 1 of a sandbox, and ends with the agent",
 				"runner/local.enter os.Chdir":         "pivot_root wants it, in that process of its own",
 				"runner/local.StartKernel os.Environ": "nbpress execute runs the notebook as its user, in their environment",
+				"runner/local.StartSpec os.Environ":   "as StartKernel",
 				"internal/testenv.Python os.Getenv":   "a machine without .venv names its Python so",
 			},
 		},

@@ -32,6 +32,15 @@ func (g *group) kill() {
 	}
 }
 
+func (g *group) interrupt() error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.gone {
+		return nil
+	}
+	return unix.Kill(-g.pid, unix.SIGINT)
+}
+
 // release kills the group for the last time.
 func (g *group) release() {
 	g.kill()
@@ -48,12 +57,13 @@ func (g *group) awaitEnd() {
 	}
 }
 
-// startInGroup starts cmd as the leader of a process group. On Linux the leader dies
-// with us, however we die.
+// startInGroup starts cmd as the leader of a session, and so of a process group, without a
+// terminal: one that asks for a password there gets an error, and is not stopped for ever.
+// On Linux the leader dies with us, however we die.
 func startInGroup(cmd *exec.Cmd) (*process, error) {
 	g := &group{}
-	p := &process{kill: g.kill, done: make(chan struct{})}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	p := &process{kill: g.kill, interrupt: g.interrupt, done: make(chan struct{})}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	dieWithUs(cmd.SysProcAttr)
 	started := make(chan error, 1)
 	go func() { // ends with the program, which p's owner waits for

@@ -16,9 +16,14 @@ type Kernel struct {
 	Connection jupyter.Connection
 	Died       <-chan runner.Death // how it ended by itself
 
-	dir  string
-	proc *process
-	log  *tail
+	// Interrupt interrupts what the kernel executes, with a signal; nil: the kernel wants
+	// to be asked by a message.
+	Interrupt func() error
+
+	dir   string
+	ports *ports // nil: it listens on Unix sockets
+	proc  *process
+	log   *tail
 }
 
 // StartKernel starts a kernel of an interpreter in folder dir. It must be closed.
@@ -33,7 +38,7 @@ func StartKernel(ctx context.Context, python, dir string) (*Kernel, error) {
 	}
 	k := &Kernel{dir: sockets, log: newTail(logTail)}
 	if k.Connection, err = newConnection(sockets + socketName); err != nil {
-		return nil, errors.Join(err, os.RemoveAll(sockets))
+		return nil, errors.Join(err, k.removeFiles())
 	}
 	connection, launcher := filepath.Join(sockets, "connection.json"), filepath.Join(sockets, "launcher.py")
 	err = errors.Join(
@@ -47,7 +52,7 @@ func StartKernel(ctx context.Context, python, dir string) (*Kernel, error) {
 		})
 	}
 	if err != nil {
-		return nil, errors.Join(err, os.RemoveAll(sockets))
+		return nil, errors.Join(err, k.removeFiles())
 	}
 	k.Died = k.proc.died()
 	return k, nil
@@ -70,5 +75,14 @@ func (k *Kernel) Log() []byte { return k.log.last(logTail) }
 func (k *Kernel) Close() error {
 	k.proc.kill()
 	<-k.proc.done
-	return os.RemoveAll(k.dir)
+	return k.removeFiles()
+}
+
+// removeFiles gives back what the kernel had beside its process.
+func (k *Kernel) removeFiles() error {
+	err := os.RemoveAll(k.dir)
+	if k.ports != nil {
+		err = errors.Join(err, k.ports.release())
+	}
+	return err
 }

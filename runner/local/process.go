@@ -26,9 +26,10 @@ type program struct {
 
 // process is a program that was started, with every process that it starts.
 type process struct {
-	kill  func()        // ends all of it; idempotent, returns before it ended
-	done  chan struct{} // closed when all of it is gone
-	death runner.Death  // valid once done is closed
+	kill      func()        // ends all of it; idempotent, returns before it ended
+	interrupt func() error  // sends SIGINT to its process group; nil where it has none
+	done      chan struct{} // closed when all of it is gone
+	death     runner.Death  // valid once done is closed
 }
 
 // died returns a channel that yields how the process ended.
