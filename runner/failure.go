@@ -111,6 +111,9 @@ func cellError(index int, reply jupyter.Reply) *Failure {
 		return f
 	}
 	f.Message = reply.EName
+	if reply.EName == "" { // bash_kernel gives the exit status alone
+		f.Message = "the cell failed"
+	}
 	if reply.EValue != "" {
 		f.Message += ": " + reply.EValue
 	}

@@ -310,6 +310,8 @@ func parseReply(m Message) (Reply, error) {
 	}
 	switch r.Status {
 	case "ok", "error", "aborted":
+	case "abort": // an older word for it, bash_kernel's for a cell that was interrupted
+		r.Status = "aborted"
 	default:
 		return Reply{}, fmt.Errorf("execute_reply with status %q", r.Status)
 	}

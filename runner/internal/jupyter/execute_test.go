@@ -67,6 +67,11 @@ func TestExecute_JudgesByReplyAndIdle(t *testing.T) {
 			want:   Reply{Status: "aborted"}, seen: "status",
 		},
 		{
+			name: "aborted, in an older word", code: `{"status":"abort"}`,
+			script: func(k *fakeKernel, r Message) { k.status(r.ID, "idle") },
+			want:   Reply{Status: "aborted"}, seen: "status",
+		},
+		{
 			name: "odd payloads and fields of other types", code: `{"status":"ok","execution_count":"one","payload":[null,3,{"source":"ask_exit"}]}`,
 			script: func(k *fakeKernel, r Message) { k.status(r.ID, "idle") },
 			want:   Reply{Status: "ok", AskExit: true}, seen: "status",
