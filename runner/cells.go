@@ -160,6 +160,7 @@ func runCells(ctx context.Context, client *jupyter.Client, nb *notebook.Notebook
 	if drainErr := client.Drain(r.out.message); err == nil {
 		err = drainErr
 	}
+	r.describeWidgets()
 	if err == nil {
 		err = r.save()
 	}
@@ -205,7 +206,21 @@ func (r *cellsRun) describeLanguage() {
 	r.nb.Metadata["language_info"] = info
 }
 
+// describeWidgets stores the widgets' state. A notebook without widgets keeps what an
+// earlier run stored, as with nbclient.
+func (r *cellsRun) describeWidgets() {
+	state := r.out.widgets.metadata()
+	if state == nil {
+		return
+	}
+	if r.nb.Metadata == nil {
+		r.nb.Metadata = make(map[string]any)
+	}
+	r.nb.Metadata["widgets"] = state
+}
+
 func (r *cellsRun) save() error {
+	r.describeWidgets()
 	if err := r.o.Save(r.nb); err != nil {
 		return fmt.Errorf("save the notebook: %w", err)
 	}
@@ -224,7 +239,7 @@ func (r *cellsRun) warnings() []string {
 			r.notes = append(r.notes, fmt.Sprintf("the output of cell %d was cut: a notebook keeps %s", i+1, megabytes(r.o.OutputLimit)))
 		}
 	}
-	return r.notes
+	return append(r.notes, r.out.widgets.warnings()...)
 }
 
 // cells runs the planned cells in order, up to the first that ends the run.

@@ -22,6 +22,7 @@ type outputs struct {
 	current  *cellOutputs
 	byParent map[string]*cellOutputs // also of finished cells: their threads may still print
 	displays map[string][]*output    // by display_id
+	widgets  *widgets
 }
 
 // cellOutputs are the outputs of one cell.
@@ -44,7 +45,9 @@ type output struct {
 }
 
 func newOutputs(limit int64) *outputs {
-	return &outputs{limit: limit, byParent: make(map[string]*cellOutputs), displays: make(map[string][]*output)}
+	o := &outputs{limit: limit, byParent: make(map[string]*cellOutputs), displays: make(map[string][]*output)}
+	o.widgets = newWidgets(o)
+	return o
 }
 
 // begin makes a cell the current one and drops what it held from an earlier run.
@@ -62,6 +65,9 @@ func (o *outputs) message(m jupyter.Message) {
 		o.byParent[m.ParentID] = c
 	}
 	switch {
+	case strings.HasPrefix(m.Type, "comm_"):
+		o.widgets.message(m)
+		return
 	case c == nil:
 		return // of the client's own probes
 	case m.Dropped > 0:

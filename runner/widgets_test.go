@@ -1,0 +1,365 @@
+package runner
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os/exec"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
+
+	"nbpress/internal/testenv"
+	"nbpress/runner/internal/jupyter"
+	"nbpress/runner/internal/notebook"
+)
+
+// opened makes the comm_open of a widget.
+func opened(id, data string, buffers ...string) jupyter.Message {
+	return commMessage("comm_open", fmt.Sprintf(`{"comm_id":%q,"target_name":"jupyter.widget","data":%s}`, id, data), buffers)
+}
+
+// told makes a comm_msg.
+func told(id, data string, buffers ...string) jupyter.Message {
+	return commMessage("comm_msg", fmt.Sprintf(`{"comm_id":%q,"data":%s}`, id, data), buffers)
+}
+
+func commMessage(kind, content string, buffers []string) jupyter.Message {
+	m := own(kind, content)
+	for _, b := range buffers {
+		m.Buffers = append(m.Buffers, []byte(b))
+	}
+	return m
+}
+
+// slider is a state of a widget.
+const slider = `{"state":{"_model_name":"IntSliderModel","_model_module":"@jupyter-widgets/controls","_model_module_version":"2.0.0","value":1}}`
+
+func TestWidgets_KeepTheirState(t *testing.T) {
+	tests := map[string]struct {
+		limit    int64
+		messages []jupyter.Message
+		want     string // of each model "id name state buffers"
+		warnings []string
+	}{
+		"updates are merged by key": {
+			messages: []jupyter.Message{
+				opened("a", slider), told("a", `{"method":"update","state":{"value":[1.0, {"x" : 1e2}],"min":null}}`), told("a", `{"state":{}}`),
+			},
+			want: `a IntSliderModel {"min":null,"value":[1.0,{"x":1e2}]}`,
+		},
+		"a state that is told again in a second comm_open is merged, too": {
+			messages: []jupyter.Message{opened("a", slider), opened("a", `{"state":{"value":2,"max":3}}`)},
+			want:     `a IntSliderModel {"max":3,"value":2}`,
+		},
+		"of a key that occurs twice the last one counts, escaped or not": {
+			messages: []jupyter.Message{opened("a", `{"state":{"v":1,"_model_name":"M","v":2,"\u0076":3,"w\n":"\"}"}}`)},
+			want:     `a M {"v":3,"w\n":"\"}"}`,
+		},
+		"messages of any parent, and of none": {
+			messages: []jupyter.Message{opened("a", slider), {
+				Type: "comm_msg", ParentID: "comm-1", Content: json.RawMessage(`{"comm_id":"a","data":{"state":{"value":2}}}`),
+			}},
+			want: `a IntSliderModel {"value":2}`,
+		},
+		"an echo is no news": {
+			messages: []jupyter.Message{opened("a", slider), told("a", `{"method":"echo_update","state":{"value":7}}`)},
+			want:     `a IntSliderModel {"value":1}`,
+		},
+		"a closed widget stays": {
+			messages: []jupyter.Message{opened("a", slider), commMessage("comm_close", `{"comm_id":"a","data":{}}`, nil)},
+			want:     `a IntSliderModel {"value":1}`,
+		},
+		"a model without a name is not written before it has one": {
+			messages: []jupyter.Message{
+				opened("a", `{"state":{"x":1}}`), opened("b", `{}`), opened("c", `{"state":{"x":1}}`), told("c", `{"state":{"_model_name":"C"}}`),
+			},
+			want: `c C {"x":1}`,
+		},
+		"what has no state, no comm, another target": {
+			messages: []jupyter.Message{
+				opened("a", slider), told("a", `{"method":"custom","content":{"event":"click"}}`), told("a", `null`), told("b", slider),
+				commMessage("comm_open", `{"comm_id":"m","target_name":"matplotlib","data":`+slider+`}`, nil), told("m", slider),
+				commMessage("comm_open", `{"comm_id":"n","target_name":"other","data":{}}`, nil),
+				commMessage("comm_close", `{"comm_id":"n"}`, nil), commMessage("comm_who_knows", `{"comm_id":"a"}`, nil),
+			},
+			want:     `a IntSliderModel {"value":1}`,
+			warnings: []string{`the notebook talks to a front end's "matplotlib", which there is none of: what that would show is missing`},
+		},
+		"malformed messages": {
+			messages: []jupyter.Message{
+				opened("a", slider), told("a", `[]`), told("a", `{"state":7}`), told("a", `{"state":[1]}`), told("a", `{"state":{`),
+				told("a", `{"state":{},"buffer_paths":{}}`, "x"), told("a", `{"state":{},"buffer_paths":[7,[],[[]],[0,"x"]]}`, "x", "x", "x", "x"),
+				commMessage("comm_msg", ``, nil), commMessage("comm_msg", `null`, nil), commMessage("comm_open", `{"comm_id":["a"]}`, nil),
+			},
+			want: `a IntSliderModel {"value":1}`,
+		},
+		"buffers are paired by path, the shorter list counts": {
+			messages: []jupyter.Message{
+				opened("a", `{"state":{"_model_name":"A"},"buffer_paths":[["v"],["w","x",0],["y"]]}`, "one", "two"),
+				opened("b", `{"state":{"_model_name":"B"},"buffer_paths":[["v"]]}`, "one", "two"),
+			},
+			want: `a A {} ["v"]=b25l ["w","x",0]=dHdv | b B {} ["v"]=b25l`,
+		},
+		"a path has one buffer, in its place": {
+			messages: []jupyter.Message{
+				opened("a", `{"state":{"_model_name":"A"},"buffer_paths":[["v"],["w"],["v"]]}`, "1", "2", "3"),
+				told("a", `{"state":{},"buffer_paths":[["x"], [ "v" ]]}`, "4", ""),
+			},
+			want: `a A {} ["v"]= ["w"]=Mg== ["x"]=NA==`,
+		},
+		"a field that is sent again without its buffers has none": {
+			messages: []jupyter.Message{
+				opened("a", `{"state":{"_model_name":"A","t":[null,null]},"buffer_paths":[["t",0],["t",1],["v"]]}`, "1", "2", "3"),
+				told("a", `{"state":{"t":[null]},"buffer_paths":[["t",0]]}`, "4"), told("a", `{"state":{"v":null}}`),
+			},
+			want: `a A {"t":[null],"v":null} ["t",0]=NA==`,
+		},
+		"over the limit a message counts wholly or not at all": {
+			limit: 1000,
+			messages: []jupyter.Message{
+				opened("a", slider), opened("b", `{"state":{"_model_name":"B","x":"`+strings.Repeat("x", 1000)+`"}}`), told("b", slider),
+				told("a", `{"state":{"value":2,"x":"`+strings.Repeat("x", 1000)+`"}}`),
+				told("a", `{"state":{"value":3},"buffer_paths":[["x"]]}`, strings.Repeat("x", 1000)),
+				told("a", `{"state":{"min":4}}`), opened(strings.Repeat("x", 1000), slider),
+			},
+			want:     `a IntSliderModel {"min":4,"value":1}`,
+			warnings: []string{"the state of widgets was cut: a notebook keeps 1000 bytes of outputs and widgets"},
+		},
+		"a message that was dropped on the way": {
+			messages: []jupyter.Message{opened("a", slider), {Type: "comm_msg", ParentID: "now", Own: true, Dropped: 7}},
+			want:     `a IntSliderModel {"value":1}`,
+			warnings: []string{"the state of widgets was cut: a notebook keeps 1 MiB of outputs and widgets"},
+		},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			if test.limit == 0 {
+				test.limit = 1 << 20
+			}
+			o, cell := newOutputs(test.limit), &notebook.Cell{Type: "code"}
+			o.begin(0, cell)
+			for _, m := range test.messages {
+				o.message(m)
+			}
+			if diff := cmp.Diff(test.want, models(t, o.widgets)); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(test.warnings, o.widgets.warnings()); diff != "" {
+				t.Errorf("warnings (-want +got):\n%s", diff)
+			}
+			if len(cell.Outputs) > 0 || o.used < 0 || o.used > test.limit {
+				t.Errorf("%s; %d bytes are counted of at most %d", shown(cell), o.used, test.limit)
+			}
+		})
+	}
+}
+
+func TestWidgets_StayBounded(t *testing.T) {
+	const limit = 4 << 20
+	tests := map[string]func(o *outputs){
+		"many widgets": func(o *outputs) {
+			for i := range 100_000 {
+				o.message(opened(fmt.Sprintf("%032x", i), slider))
+			}
+		},
+		"updates without end": func(o *outputs) {
+			o.message(opened("a", slider))
+			for i := range 100_000 {
+				o.message(told("a", fmt.Sprintf(`{"state":{"value":%d,"x%d":""},"buffer_paths":[["y",%d]]}`, i, i%1000, i%1000), "b"))
+			}
+		},
+		"many names, values and paths": func(o *outputs) {
+			var names, paths strings.Builder
+			for i := range 100_000 {
+				fmt.Fprintf(&names, `"%x":1,`, i)
+				fmt.Fprintf(&paths, `["%x"],`, i)
+			}
+			state := `{"state":{` + names.String() + `"_model_name":[` + strings.Repeat("{},", 100_000) + `0]},"buffer_paths":[` + paths.String() + `[]]}`
+			for i := range 4 {
+				o.message(opened(fmt.Sprint(i), state, "b"))
+			}
+		},
+		"widgets of 2 MB": func(o *outputs) {
+			big := strings.Repeat("x", 2_000_000)
+			for i := range 4 {
+				o.message(opened(fmt.Sprint(i), `{"state":{"_model_name":"`+big+`"},"buffer_paths":[["v"]]}`, big))
+				o.message(opened(fmt.Sprint(i), `{"state":{"_model_name":"`+big+`"}}`))
+				o.message(told(fmt.Sprint(i), `{"state":{"x":"`+big+`"}}`))
+			}
+		},
+	}
+	for name, flood := range tests {
+		t.Run(name, func(t *testing.T) {
+			before := liveHeap()
+			o := newOutputs(limit)
+			o.begin(0, &notebook.Cell{Type: "code"})
+			flood(o)
+			if grown := liveHeap() - before; grown > 3*limit/2 {
+				t.Errorf("%d bytes are held for %d counted", grown, o.used)
+			}
+			if o.used > limit || o.widgets.cut == (name == "updates without end") {
+				t.Errorf("%d bytes are counted, cut: %v", o.used, o.widgets.cut)
+			}
+		})
+	}
+}
+
+func liveHeap() int64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
+
+// models renders the models that would be written as "id name state path=data", the
+// state without what it says of its class.
+func models(t *testing.T, w *widgets) string {
+	t.Helper()
+	data, err := json.Marshal(w.metadata())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var metadata map[string]struct {
+		State map[string]struct {
+			Name    string                     `json:"model_name"`
+			State   map[string]json.RawMessage `json:"state"`
+			Buffers []struct {
+				Data, Encoding string
+				Path           json.RawMessage
+			}
+		}
+	}
+	if err := json.Unmarshal(data, &metadata); err != nil {
+		t.Fatal(err)
+	}
+	written := metadata["application/vnd.jupyter.widget-state+json"].State
+	var rendered []string
+	for _, id := range slices.Sorted(maps.Keys(written)) {
+		m := written[id]
+		maps.DeleteFunc(m.State, func(key string, _ json.RawMessage) bool { return strings.HasPrefix(key, "_model") })
+		state, err := json.Marshal(m.State)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := fmt.Sprintf("%s %s %s", id, m.Name, state)
+		for _, b := range m.Buffers {
+			text += fmt.Sprintf(" %s=%s", b.Path, b.Data)
+			if b.Encoding != "base64" {
+				t.Errorf("a buffer's encoding is %q", b.Encoding)
+			}
+		}
+		rendered = append(rendered, text)
+	}
+	return strings.Join(rendered, " | ")
+}
+
+// FuzzWidgets applies any comm messages: each input line is a type, a blank and a
+// content. A message's buffers are its content's words.
+func FuzzWidgets(f *testing.F) {
+	f.Add(`comm_open {"comm_id":"a","target_name":"jupyter.widget","data":` + slider + "}\n" +
+		`comm_msg {"comm_id":"a","data":{"state":{"value":[1, {}],"\u0076":-1.5e3},"buffer_paths":[["v"],["w",0]]}}` + "\n" +
+		`comm_close {"comm_id":"a"}`)
+	f.Add(`comm_open {"comm_id":"\xff","target_name":"jupyter.widget","data":{"state":{"_model_name":null,"a\\":"\ud800","\xff":[[]],"":true}}}`)
+	f.Fuzz(func(t *testing.T, script string) {
+		const limit = 2000
+		o := newOutputs(limit)
+		o.begin(0, &notebook.Cell{Type: "code"})
+		for line := range strings.SplitSeq(script, "\n") {
+			kind, content, _ := strings.Cut(line, " ")
+			o.message(commMessage(kind, content, strings.Fields(content)))
+		}
+		var held int64
+		for _, m := range o.widgets.models {
+			held += m.size
+		}
+		if o.used < held || o.used > limit {
+			t.Fatalf("%d bytes counted of at most %d, %d of them for widgets", o.used, limit, held)
+		}
+		nb := notebookOf()
+		nb.Metadata["widgets"] = o.widgets.metadata()
+		data, err := nb.Encode()
+		if err != nil || !json.Valid(data) || !utf8.Valid(data) {
+			t.Fatalf("%v\n%s", err, data)
+		}
+	})
+}
+
+func TestExecuteNotebook_KeepsWidgetsAsNbclientDoes(t *testing.T) {
+	const begin = `
+import itertools, uuid
+ids = itertools.count(1)
+uuid.uuid4 = lambda: uuid.UUID(int=next(ids))  # the same comm ids in every run
+import ipywidgets as w
+from IPython.display import display
+`
+	tests := map[string][]string{
+		"models": {
+			begin + "s = w.IntSlider(3, max=7); box = w.HBox([s, w.Label('x < y & é')]); box",
+			"bar = w.FloatProgress(max=100); display(bar)\nfor i in range(101): bar.value = i",
+			"image = w.Image(value=bytes(range(256)), format='png'); image.value = b'\\x00\\xff' * 9; empty = w.Image(); display(image)",
+			"gone = w.Text('gone'); display(gone); gone.close()",
+			"s.value = 5; box.children = [s]; s.layout.width = '50%'",
+			"from comm import create_comm; c = create_comm(target_name='elsewhere', data={'state': {'a': 1}})",
+			"1 / 0",
+		},
+		"no widgets": {"1"},
+	}
+	for name, cells := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			nb := notebookOf(cells...)
+			nb.Metadata["widgets"] = map[string]any{"application/vnd.jupyter.widget-view+json": "of an earlier run"}
+			data, err := nb.Encode()
+			if err != nil {
+				t.Fatal(err)
+			}
+			conn, dead := startKernel(t)
+			got, failure, _, err := ExecuteNotebook(t.Context(), data, conn, dead, CellsOptions{AllowErrors: true})
+			if failure != nil || err != nil {
+				t.Fatal(failure, err)
+			}
+			if diff := cmp.Diff(widgetsAndOutputs(t, nbclient(t, data)), widgetsAndOutputs(t, got)); diff != "" {
+				t.Errorf("(-nbclient +nbpress):\n%s", diff)
+			}
+		})
+	}
+}
+
+// nbclient executes a notebook file with nbclient.
+func nbclient(t *testing.T, data []byte) []byte {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), testenv.Python(t), "-c", `
+import sys, nbclient, nbformat
+nb = nbformat.read(sys.stdin, 4)
+nbclient.NotebookClient(nb, allow_errors=True, kernel_name="python3").execute()
+nbformat.write(nb, sys.stdout)`)
+	var stderr bytes.Buffer
+	cmd.Stdin, cmd.Stderr, cmd.Dir = bytes.NewReader(data), &stderr, t.TempDir()
+	executed, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("nbclient: %v\n%s", err, stderr.Bytes())
+	}
+	return executed
+}
+
+// widgetsAndOutputs returns, of a notebook file, what the widgets' state is and what
+// the cells show. Numbers are as they stand there.
+func widgetsAndOutputs(t *testing.T, file []byte) any {
+	t.Helper()
+	var nb struct {
+		Metadata struct{ Widgets any }
+		Cells    []struct{ Outputs []any }
+	}
+	d := json.NewDecoder(bytes.NewReader(file))
+	d.UseNumber()
+	if err := d.Decode(&nb); err != nil {
+		t.Fatal(err)
+	}
+	return nb
+}
