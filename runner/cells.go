@@ -19,7 +19,9 @@ type CellsOptions struct {
 	AllowErrors  bool            // go on after a cell that raised
 	Values       notebook.Values // for $NAME in #Environment cells; nil: nothing is replaced
 	OutputLimit  int64           // bytes of outputs kept per notebook; default 32 MiB
-	Progress     func(Progress)  // called before and after each cell; may be nil
+	// CellOutputLimit is how many of them a cell may take; default 16 MiB.
+	CellOutputLimit int64
+	Progress        func(Progress) // called before and after each cell; may be nil
 
 	// Save is called after each cell with what there is so far; may be nil. Its
 	// error ends the run.
@@ -39,6 +41,9 @@ func (o CellsOptions) withDefaults() CellsOptions {
 	}
 	if o.OutputLimit <= 0 {
 		o.OutputLimit = 32 << 20
+	}
+	if o.CellOutputLimit <= 0 {
+		o.CellOutputLimit = 16 << 20
 	}
 	if o.Progress == nil {
 		o.Progress = func(Progress) {}
@@ -150,7 +155,7 @@ func connectKernel(ctx context.Context, conn jupyter.Connection, o CellsOptions)
 // with code RunTimeout; when ctx is canceled, an error.
 func runCells(ctx context.Context, client *jupyter.Client, nb *notebook.Notebook, o CellsOptions) (*Failure, []string, error) {
 	r := &cellsRun{client: client, nb: nb, o: o.withDefaults()}
-	r.out = newOutputs(r.o.OutputLimit)
+	r.out = newOutputs(r.o.CellOutputLimit, r.o.OutputLimit)
 	r.describeLanguage()
 	plan := executable(nb)
 	for _, index := range plan {
@@ -230,13 +235,13 @@ func (r *cellsRun) save() error {
 // warnings returns the run's notes and one line per cell whose output was cut. In
 // texts, as in those of `nbpress check`, cells count from 1.
 func (r *cellsRun) warnings() []string {
-	cut := make(map[int]bool)
+	cut := make(map[int]string)
 	for _, c := range r.out.byParent {
-		cut[c.index] = cut[c.index] || c.cut
+		cut[c.index] = c.cut
 	}
 	for i := range r.nb.Cells {
-		if cut[i] {
-			r.notes = append(r.notes, fmt.Sprintf("the output of cell %d was cut: a notebook keeps %s", i+1, megabytes(r.o.OutputLimit)))
+		if why := cut[i]; why != "" {
+			r.note("the output of cell %d was cut: %s", i+1, why)
 		}
 	}
 	return append(r.notes, r.out.widgets.warnings()...)

@@ -94,7 +94,7 @@ func shown(cell *notebook.Cell) string {
 		case "error":
 			outputs = append(outputs, "error "+o.EName)
 		default:
-			outputs = append(outputs, fmt.Sprintf("%s %v", o.Type, o.Data["text/plain"]))
+			outputs = append(outputs, o.Type+" "+o.Plain())
 		}
 	}
 	count := " "

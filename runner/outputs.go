@@ -3,9 +3,10 @@ package runner
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"nbpress/runner/internal/jupyter"
 	"nbpress/runner/internal/notebook"
@@ -13,15 +14,15 @@ import (
 
 // outputs applies a kernel's output messages to a notebook, as
 // https://jupyter-client.readthedocs.io/en/stable/messaging.html describes them and
-// nbclient and the front ends do it. What it keeps is bounded; what went over the
-// bound is marked in the cell.
+// nbclient and the front ends do it. What it keeps is bounded, per cell and in all;
+// what is missing is marked in the cell.
 type outputs struct {
-	limit int64
-	used  int64
+	cellLimit, limit int64
+	used             int64
 
 	current  *cellOutputs
 	byParent map[string]*cellOutputs // also of finished cells: their threads may still print
-	displays map[string][]*output    // by display_id
+	displays map[string][]*placed    // by display_id
 	widgets  *widgets
 }
 
@@ -30,29 +31,34 @@ type cellOutputs struct {
 	number int // among the executed cells, from 1: its count, unless the kernel says otherwise
 	cell   *notebook.Cell
 	index  int
-	held   []*output // beside cell.Outputs, one for one
-	clear  bool      // clear_output(wait=True): drop everything before the next output
-	cut    bool      // the mark is set: only errors follow it
+	used   int64               // of outputs.used
+	ids    map[string]struct{} // display_ids that it shows
+	text   *strings.Builder    // of the last output, if that is a stream
+	clear  bool                // clear_output(wait=True): drop everything before the next output
+	cut    string              // why nothing but an error is kept any more; "" while all is
+	spare  int                 // 1 + the place of the error that is kept beyond the limit
 	times  map[string]string
 }
 
-// output is what has to be known of one entry of cell.Outputs.
-type output struct {
+// placed is one entry of a cell's outputs that has a display_id.
+type placed struct {
 	of   *cellOutputs
-	at   int   // index in cell.Outputs
-	size int64 // as counted in outputs.used
-	text *strings.Builder
+	at   int
+	size int64
 }
 
-func newOutputs(limit int64) *outputs {
-	o := &outputs{limit: limit, byParent: make(map[string]*cellOutputs), displays: make(map[string][]*output)}
+func newOutputs(cellLimit, limit int64) *outputs {
+	o := &outputs{
+		cellLimit: cellLimit, limit: limit,
+		byParent: make(map[string]*cellOutputs), displays: make(map[string][]*placed),
+	}
 	o.widgets = newWidgets(o)
 	return o
 }
 
 // begin makes a cell the current one and drops what it held from an earlier run.
 func (o *outputs) begin(index int, cell *notebook.Cell) *cellOutputs {
-	o.current = &cellOutputs{cell: cell, index: index, times: make(map[string]string)}
+	o.current = &cellOutputs{cell: cell, index: index, times: make(map[string]string), ids: make(map[string]struct{})}
 	cell.Outputs, cell.ExecutionCount = nil, nil
 	return o.current
 }
@@ -64,28 +70,16 @@ func (o *outputs) message(m jupyter.Message) {
 		c = o.current
 		o.byParent[m.ParentID] = c
 	}
-	switch {
-	case strings.HasPrefix(m.Type, "comm_"):
+	if strings.HasPrefix(m.Type, "comm_") {
 		o.widgets.message(m)
 		return
-	case c == nil:
+	}
+	if c == nil {
 		return // of the client's own probes
-	case m.Dropped > 0:
-		o.mark(c)
-		return
 	}
 	switch m.Type {
-	case "status":
-		o.status(c, m)
-	case "execute_input":
-		c.note("iopub.execute_input", m)
-		c.count(m)
-	case "stream":
-		o.stream(c, m)
-	case "display_data", "execute_result", "update_display_data":
-		o.display(c, m)
-	case "error":
-		o.exception(c, m)
+	case "stream", "display_data", "execute_result", "update_display_data", "error":
+		o.output(c, m)
 	case "clear_output":
 		var content struct{ Wait bool }
 		if decodeContent(m, &content); content.Wait {
@@ -93,10 +87,19 @@ func (o *outputs) message(m jupyter.Message) {
 			return
 		}
 		o.drop(c)
+	case "status":
+		c.status(m)
+	case "execute_input":
+		c.note("iopub.execute_input", m)
+		c.count(m)
+	default:
+		if m.Dropped > 0 {
+			o.mark(c, tooFast)
+		}
 	}
 }
 
-func (o *outputs) status(c *cellOutputs, m jupyter.Message) {
+func (c *cellOutputs) status(m jupyter.Message) {
 	var content struct {
 		State string `json:"execution_state"`
 	}
@@ -124,147 +127,173 @@ func (c *cellOutputs) count(m jupyter.Message) {
 	}
 }
 
-// stream appends text to the cell's last output if that is of the same stream, as
-// front ends do.
-func (o *outputs) stream(c *cellOutputs, m jupyter.Message) {
-	if c.cut && !c.clear {
+// tooFast is why output is missing that the client dropped.
+const tooFast = "it came faster than it could be read, or in a message that is too large"
+
+// output applies a message that describes an output. An update_display_data only
+// changes what is shown, and does not trigger a clear_output(wait=True).
+func (o *outputs) output(c *cellOutputs, m jupyter.Message) {
+	update := m.Type == "update_display_data"
+	if c.clear && !update {
+		o.drop(c)
+	}
+	if m.Dropped > 0 {
+		o.mark(c, tooFast)
+		return
+	}
+	if c.cut != "" && (m.Type == "stream" || m.Type == "display_data" && !bytes.Contains(m.Content, []byte("display_id"))) {
 		return // not worth reading
 	}
-	var content struct{ Name, Text string }
-	decodeContent(m, &content)
-	if content.Text == "" {
+	out, id, err := notebook.OutputFromMessage(m.Type, m.Content, int(o.cellLimit))
+	switch {
+	case errors.Is(err, notebook.ErrTooLarge):
+		o.mark(c, o.cellKeeps())
 		return
+	case out.Type == "": // the message could not be read
+	case out.Type == "stream":
+		o.stream(c, out.Name, out.Text)
+	case out.Type == "error":
+		o.exception(c, out)
+	default:
+		o.display(c, out, id, update)
 	}
-	if content.Name != "stderr" {
-		content.Name = "stdout" // the format has no others
+	if err != nil {
+		o.stream(c, "stderr", fmt.Sprintf("[nbpress: output is missing: %v]\n", err))
 	}
-	o.clearIfAsked(c)
-	text := content.Text
-	if room := max(o.limit-o.used, 0); int64(len(text)) > room {
-		text = wholeRunes(text[:room])
-		defer o.mark(c)
-	}
-	o.used += int64(len(text))
-	c.text(content.Name, text)
 }
 
-// text adds text of a stream.
-func (c *cellOutputs) text(name, text string) {
-	if text == "" {
-		return
+// room returns how much may still be kept of a cell, and what to say of the rest.
+func (o *outputs) room(c *cellOutputs) (room int64, cut string) {
+	inCell, inAll := o.cellLimit-c.used, o.limit-o.used
+	if inCell <= inAll {
+		return max(inCell, 0), o.cellKeeps()
 	}
-	n := len(c.held)
-	if n == 0 || c.held[n-1].text == nil || c.cell.Outputs[n-1].Name != name {
-		c.add(notebook.Output{Type: "stream", Name: name}, 0).text = new(strings.Builder)
-		n++
-	}
-	last := c.held[n-1]
-	last.text.WriteString(text)
-	last.size += int64(len(text))
-	c.cell.Outputs[n-1].Text = last.text.String()
+	return max(inAll, 0), "a notebook keeps " + megabytes(o.limit)
 }
 
-func (c *cellOutputs) add(out notebook.Output, size int64) *output {
-	held := &output{of: c, at: len(c.held), size: size}
+func (o *outputs) cellKeeps() string { return "a cell keeps " + megabytes(o.cellLimit) }
+
+// spend counts size bytes, fewer if it is negative, of a cell's outputs.
+func (o *outputs) spend(c *cellOutputs, size int64) {
+	c.used += size
+	o.used += size
+}
+
+// stream appends text to the cell's last output if that is of the same stream, as
+// front ends do. Carriage returns and backspaces stay, for them to carry out.
+func (o *outputs) stream(c *cellOutputs, name, text string) {
+	if c.cut != "" || text == "" {
+		return
+	}
+	var stream int64
+	if !c.continues(name) {
+		stream = (&notebook.Output{}).Size()
+	}
+	room, cut := o.room(c)
+	kept, size := notebook.FitText(text, room-stream)
+	if kept != "" {
+		o.spend(c, stream+size)
+		c.write(name, kept)
+	}
+	if len(kept) < len(text) {
+		o.mark(c, cut)
+	}
+}
+
+// continues reports whether text of a stream goes on in the last output.
+func (c *cellOutputs) continues(name string) bool {
+	return c.text != nil && c.cell.Outputs[len(c.cell.Outputs)-1].Name == name
+}
+
+// write adds text of a stream.
+func (c *cellOutputs) write(name, text string) {
+	if !c.continues(name) {
+		c.add(notebook.Output{Type: "stream", Name: name})
+		c.text = new(strings.Builder)
+	}
+	c.text.WriteString(text)
+	c.cell.Outputs[len(c.cell.Outputs)-1].Text = c.text.String()
+}
+
+// add appends an output and returns its place.
+func (c *cellOutputs) add(out notebook.Output) int {
+	c.text = nil
 	c.cell.Outputs = append(c.cell.Outputs, out)
-	c.held = append(c.held, held)
-	return held
+	return len(c.cell.Outputs) - 1
 }
 
-func wholeRunes(s string) string {
-	for s != "" {
-		if r, n := utf8.DecodeLastRuneInString(s); r != utf8.RuneError || n > 1 {
-			break
-		}
-		s = s[:len(s)-1]
-	}
-	return s
-}
+// displayOverhead is what a display_id costs beside its text.
+const displayOverhead = 160
 
 // display adds display data or a result. With a display_id it also replaces what
-// all cells show under that id; update_display_data does only that.
-func (o *outputs) display(c *cellOutputs, m jupyter.Message) {
-	var content struct {
-		Data      map[string]any  `json:"data"`
-		Metadata  map[string]any  `json:"metadata"`
-		Count     *int            `json:"execution_count"`
-		Transient json.RawMessage `json:"transient"`
+// all cells show under that id; an update does only that.
+func (o *outputs) display(c *cellOutputs, out notebook.Output, id string, update bool) {
+	size := out.Size()
+	if id != "" {
+		size += displayOverhead + int64(len(id))
+		o.update(id, out, size)
 	}
-	decodeContent(m, &content)
-	var transient struct {
-		DisplayID string `json:"display_id"`
-	}
-	decodeContent(jupyter.Message{Content: content.Transient}, &transient)
-	if content.Data == nil {
-		content.Data = map[string]any{}
-	}
-	if content.Metadata == nil {
-		content.Metadata = map[string]any{}
-	}
-	out := notebook.Output{Type: m.Type, Data: content.Data, Metadata: content.Metadata}
-	size := int64(len(m.Content))
-	if transient.DisplayID != "" {
-		o.update(transient.DisplayID, out, size)
-	}
-	if m.Type == "update_display_data" {
+	if update || c.cut != "" {
 		return
 	}
-	if m.Type == "execute_result" {
-		out.ExecutionCount = content.Count
-	}
-	o.clearIfAsked(c)
-	if c.cut || o.used+size > o.limit {
-		o.mark(c)
+	if room, cut := o.room(c); size > room {
+		o.mark(c, cut)
 		return
 	}
-	o.used += size
-	held := c.add(out, size)
-	if transient.DisplayID != "" {
-		o.displays[transient.DisplayID] = append(o.displays[transient.DisplayID], held)
+	o.spend(c, size)
+	at := c.add(out)
+	if id != "" {
+		c.ids[id] = struct{}{}
+		o.displays[id] = append(o.displays[id], &placed{of: c, at: at, size: size})
 	}
 }
 
+// update replaces what is shown under a display_id.
 func (o *outputs) update(id string, out notebook.Output, size int64) {
-	for _, held := range o.displays[id] {
-		if o.used-held.size+size > o.limit {
-			o.mark(held.of)
+	for _, d := range o.displays[id] {
+		if room, cut := o.room(d.of); size-d.size > room {
+			o.mark(d.of, cut)
 			continue
 		}
-		o.used += size - held.size
-		held.size = size
-		shown := &held.of.cell.Outputs[held.at]
+		o.spend(d.of, size-d.size)
+		d.size = size
+		shown := &d.of.cell.Outputs[d.at]
 		shown.Data, shown.Metadata = out.Data, out.Metadata
 	}
 }
 
-// exception adds an error. It is kept even if the limit is reached, shortened: it
-// says what went wrong.
-func (o *outputs) exception(c *cellOutputs, m jupyter.Message) {
-	var content struct {
-		EName, EValue string
-		Traceback     []string
-	}
-	decodeContent(m, &content)
-	o.clearIfAsked(c)
-	out := notebook.Output{
-		Type: "error", EName: content.EName,
-		EValue: cutMiddle(content.EValue, tracebackLimit), Traceback: []string{},
-	}
-	if whole := strings.Join(content.Traceback, "\n"); len(whole) > 4*tracebackLimit {
+// exception adds an error, shortened if it is long. Where the limit is reached the
+// newest one is kept all the same: it says what went wrong.
+func (o *outputs) exception(c *cellOutputs, out notebook.Output) {
+	out.EName, out.EValue = cutMiddle(out.EName, messageLimit), cutMiddle(out.EValue, tracebackLimit)
+	if whole := strings.Join(out.Traceback, "\n"); len(whole) > 4*tracebackLimit {
 		out.Traceback = strings.Split(cutMiddle(whole, 4*tracebackLimit), "\n")
-	} else if content.Traceback != nil {
-		out.Traceback = content.Traceback
 	}
-	c.add(out, 0)
+	size := out.Size()
+	room, cut := o.room(c)
+	switch {
+	case c.cut == "" && size <= room:
+		o.spend(c, size)
+		c.add(out)
+	case c.spare > 0:
+		c.cell.Outputs[c.spare-1] = out
+	default:
+		o.mark(c, cut)
+		c.spare = c.add(out) + 1
+	}
 }
 
-// mark says once in a cell that output of it is missing.
-func (o *outputs) mark(c *cellOutputs) {
-	if c.cut {
+// mark says once in a cell that output of it is missing, and why.
+func (o *outputs) mark(c *cellOutputs, why string) {
+	if c.cut != "" {
 		return
 	}
-	c.cut = true
-	c.text("stderr", fmt.Sprintf("[nbpress: output cut at %s]\n", megabytes(o.limit)))
+	c.cut = why
+	begin := ""
+	if c.continues("stderr") && !strings.HasSuffix(c.text.String(), "\n") {
+		begin = "\n"
+	}
+	c.write("stderr", fmt.Sprintf("%s[nbpress: output cut: %s]\n", begin, why))
 }
 
 func megabytes(n int64) string {
@@ -274,27 +303,17 @@ func megabytes(n int64) string {
 	return fmt.Sprintf("%d bytes", n)
 }
 
-func (o *outputs) clearIfAsked(c *cellOutputs) {
-	if c.clear {
-		o.drop(c)
-	}
-}
-
 // drop empties a cell, and forgets which displays it showed.
 func (o *outputs) drop(c *cellOutputs) {
-	for _, held := range c.held {
-		o.used -= held.size
-	}
-	for id, shown := range o.displays {
-		kept := shown[:0]
-		for _, held := range shown {
-			if held.of != c {
-				kept = append(kept, held)
-			}
+	o.spend(c, -c.used)
+	for id := range c.ids {
+		kept := slices.DeleteFunc(o.displays[id], func(d *placed) bool { return d.of == c })
+		if o.displays[id] = kept; len(kept) == 0 {
+			delete(o.displays, id)
 		}
-		o.displays[id] = kept
 	}
-	c.held, c.cell.Outputs, c.clear, c.cut = nil, nil, false, false
+	clear(c.ids)
+	c.cell.Outputs, c.text, c.clear, c.cut, c.spare = nil, nil, false, "", 0
 }
 
 // decodeContent reads a message's content as far as it fits into v. Peers send odd

@@ -142,7 +142,7 @@ func TestWidgets_KeepTheirState(t *testing.T) {
 			if test.limit == 0 {
 				test.limit = 1 << 20
 			}
-			o, cell := newOutputs(test.limit), &notebook.Cell{Type: "code"}
+			o, cell := newOutputs(test.limit, test.limit), &notebook.Cell{Type: "code"}
 			o.begin(0, cell)
 			for _, m := range test.messages {
 				o.message(m)
@@ -197,7 +197,7 @@ func TestWidgets_StayBounded(t *testing.T) {
 	for name, flood := range tests {
 		t.Run(name, func(t *testing.T) {
 			before := liveHeap()
-			o := newOutputs(limit)
+			o := newOutputs(limit, limit)
 			o.begin(0, &notebook.Cell{Type: "code"})
 			flood(o)
 			if grown := liveHeap() - before; grown > 3*limit/2 {
@@ -268,7 +268,7 @@ func FuzzWidgets(f *testing.F) {
 	f.Add(`comm_open {"comm_id":"\xff","target_name":"jupyter.widget","data":{"state":{"_model_name":null,"a\\":"\ud800","\xff":[[]],"":true}}}`)
 	f.Fuzz(func(t *testing.T, script string) {
 		const limit = 2000
-		o := newOutputs(limit)
+		o := newOutputs(limit, limit)
 		o.begin(0, &notebook.Cell{Type: "code"})
 		for line := range strings.SplitSeq(script, "\n") {
 			kind, content, _ := strings.Cut(line, " ")

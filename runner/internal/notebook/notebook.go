@@ -48,8 +48,8 @@ type Output struct {
 	Type           string         // stream, display_data, execute_result or error
 	Name           string         // stream: stdout or stderr
 	Text           string         // stream
-	Data           map[string]any // display_data, execute_result: MIME bundle
-	Metadata       map[string]any // display_data, execute_result
+	Data           JSON           // display_data, execute_result: MIME bundle
+	Metadata       JSON           // display_data, execute_result
 	ExecutionCount *int           // execute_result
 	EName          string         // error
 	EValue         string         // error

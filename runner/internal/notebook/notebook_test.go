@@ -14,6 +14,20 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
+// raw returns a value as JSON.
+func raw(t testing.TB, v any) JSON {
+	t.Helper()
+	data, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	j, err := ParseJSON(data, math.MaxInt32)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return j
+}
+
 var ignorePlaces = cmpopts.IgnoreUnexported(Cell{})
 
 // everything is a notebook with each kind of cell, output and oddity, written
@@ -72,7 +86,7 @@ func TestEncode_WritesRandomNotebooksAsNbformatDoes(t *testing.T) {
 	o := newOracle(t)
 	random := rand.New(rand.NewPCG(5, 6))
 	for range 300 {
-		text := encode(t, randomNotebook(random))
+		text := encode(t, randomNotebook(t, random))
 		again := o.ask(t, "rewrite", text)
 		if diff := cmp.Diff(text, again.Text); diff != "" || again.Error != "" {
 			t.Fatalf("%s (-ours +nbformat)\n%s", again.Error, diff)
@@ -83,7 +97,7 @@ func TestEncode_WritesRandomNotebooksAsNbformatDoes(t *testing.T) {
 	}
 }
 
-func randomNotebook(random *rand.Rand) *Notebook {
+func randomNotebook(t *testing.T, random *rand.Rand) *Notebook {
 	str := func() string {
 		alphabet := []rune("ab \n\n\r\"\\\t\x00\x1b\v\f\x1c\u0085\u2028é😀/<>&")
 		s := make([]rune, random.IntN(12))
@@ -130,8 +144,8 @@ func randomNotebook(random *rand.Rand) *Notebook {
 			&Cell{Type: "raw", Source: str()},
 			&Cell{Type: "code", Source: str(), ExecutionCount: &count, Outputs: []Output{
 				{Type: "stream", Name: "stdout", Text: str()},
-				{Type: "display_data", Data: bundle(), Metadata: dict(0)},
-				{Type: "execute_result", Data: bundle(), ExecutionCount: &count},
+				{Type: "display_data", Data: raw(t, bundle()), Metadata: raw(t, dict(0))},
+				{Type: "execute_result", Data: raw(t, bundle()), ExecutionCount: &count},
 				{Type: "error", EName: str(), EValue: str(), Traceback: []string{str(), str()}},
 				{Type: "error"},
 			}})
@@ -152,11 +166,11 @@ func TestParse_JoinsWhatJupyterSplits(t *testing.T) {
 		Outputs: []Output{
 			{Type: "stream", Name: "stdout", Text: "a\nb"},
 			{Type: "stream", Name: "stderr", Text: "warn\rover\n"},
-			{Type: "display_data", Metadata: map[string]any{"image/png": map[string]any{"width": json.Number("3"), "needs": json.Number("1.0")}}, Data: map[string]any{
+			{Type: "display_data", Metadata: raw(t, map[string]any{"image/png": map[string]any{"width": json.Number("3"), "needs": json.Number("1.0")}}), Data: raw(t, map[string]any{
 				"text/plain": "<Figure>\n<x>", "text/html": "<b>\n</b>", "image/png": "aGk=\n", "image/svg+xml": "<svg>\n</svg>", "application/javascript": "a;\nb;",
 				"application/json": []any{"a\n", "b"}, "application/vnd.x+json": map[string]any{"z": []any{"q\n"}, "a": true}, "application/vnd.x+xml": "p\nq",
-			}},
-			{Type: "execute_result", Metadata: map[string]any{}, Data: map[string]any{}},
+			})},
+			{Type: "execute_result", Metadata: raw(t, map[string]any{}), Data: raw(t, map[string]any{})},
 			{Type: "error", EName: "ValueError", EValue: "bad\nvalue", Traceback: []string{"\x1b[0;31mline\n", "two"}},
 		},
 	}
@@ -253,7 +267,10 @@ func TestParse_SaysWhereAndWhatIsWrong(t *testing.T) {
 		{head + `{"cell_type":"code","source":"","outputs":[{"output_type":"display_data","data":[]}]}]}`, `2:81: "data" is an object`},
 		{strings.Repeat("[", 20000), "1:10001: not JSON: invalid character '[' exceeded max depth"},
 		{strings.Repeat(" ", maxBytes+1), "1:1: the notebook is larger than 64 MiB"},
-		{"[" + strings.Repeat("0,", maxValues) + "0]", "1:1: the notebook holds more than 2000000 JSON values"},
+		{`{"nbformat": 4, "metadata": {"a": [` + strings.Repeat("0,", maxValues) + `0]}, "cells": []}`, "1:35: the notebook holds more than 500000 JSON values"},
+		{head + `{"cell_type":"code","source":[` + strings.Repeat(`"",`, maxValues) + `""]}]}`, "2:15000"},
+		{head + `{"cell_type":"code","source":"","outputs":[{"output_type":"display_data","data":` + strings.Repeat(`{"a":`, 101) + `1` + strings.Repeat("}", 101) + `}]}]}`,
+			"2:81: it nests deeper than 100 levels; clear the outputs and save the notebook again"},
 	} {
 		nb, err := Parse([]byte(c.text))
 		var syntax *SyntaxError

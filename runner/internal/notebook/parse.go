@@ -2,13 +2,10 @@ package notebook
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
-	"regexp"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,10 +13,10 @@ import (
 )
 
 // What Parse accepts. A value of two bytes can cost 300 in memory, hence the
-// second limit.
+// second limit. What outputs and widgets hold does not count: it stays text.
 const (
 	maxBytes  = 64 << 20
-	maxValues = 2_000_000
+	maxValues = 500_000
 )
 
 // Parse reads a notebook of nbformat 4. All its errors are *SyntaxError. Cells
@@ -36,6 +33,7 @@ func Parse(data []byte) (*Notebook, error) {
 type parser struct {
 	data   []byte
 	cursor cursor
+	values int // taken apart so far
 }
 
 func (p *parser) fail(offset int, format string, args ...any) error {
@@ -66,10 +64,43 @@ func (p *parser) check() error {
 		}
 		return p.fail(at, "not JSON: %v; restore the file or save it again in Jupyter", err)
 	}
-	if countValues(p.data) > maxValues {
-		return p.fail(0, "the notebook holds more than %d JSON values; clear its outputs and save it again", maxValues)
+	return nil
+}
+
+// spend counts n values that are taken apart.
+func (p *parser) spend(at, n int) error {
+	if p.values += n; p.values > maxValues {
+		return p.fail(at, "the notebook holds more than %d JSON values; clear its outputs and save it again", maxValues)
 	}
 	return nil
+}
+
+// elements calls f for each element of the array v.
+func (p *parser) elements(v span, f func(span) error) error {
+	return elements(p.data, v, func(v span) error {
+		if err := p.spend(v.start, 1); err != nil {
+			return err
+		}
+		return f(v)
+	})
+}
+
+// tree takes a value apart.
+func (p *parser) tree(v span) (any, error) {
+	if err := p.spend(v.start, countValues(p.data[v.start:v.end])); err != nil {
+		return nil, err
+	}
+	return decode(p.data, v), nil
+}
+
+// json keeps a value as it is.
+func (p *parser) json(v span, how canonizer) (JSON, error) {
+	how.limit = math.MaxInt32
+	j, err := canonical(p.data, v, how)
+	if err != nil {
+		err = p.fail(v.start, "%v; clear the outputs and save the notebook again", err)
+	}
+	return j, err
 }
 
 func invalidUTF8(data []byte) int {
@@ -96,20 +127,20 @@ func (p *parser) notebook(v span) (*Notebook, error) {
 	if !ok || p.data[cells.start] != '[' {
 		return nil, p.fail(o.at(cells, ok), `a notebook needs "cells", a list; save it again in Jupyter`)
 	}
-	if err := elements(p.data, cells, func(v span) error {
+	if err := p.elements(cells, func(v span) error {
 		cell, err := p.cell(v)
 		nb.Cells = append(nb.Cells, cell)
 		return err
 	}); err != nil {
 		return nil, err
 	}
-	nb.Metadata = o.dict("metadata")
+	nb.Metadata = o.notebookMetadata()
 	nb.Extra = o.rest()
-	for i, id := range nb.ids() {
-		nb.Cells[i].ID = id
-	}
 	if o.err != nil {
 		return nil, o.err
+	}
+	for i, id := range nb.ids() {
+		nb.Cells[i].ID = id
 	}
 	return nb, nil
 }
@@ -178,7 +209,7 @@ func (p *parser) outputs(cell *object) ([]Output, error) {
 		return nil, p.fail(v.start, `"outputs" is a list; clear the outputs and save the notebook again`)
 	}
 	var outputs []Output
-	err := elements(p.data, v, func(v span) error {
+	err := p.elements(v, func(v span) error {
 		output, err := p.output(v)
 		outputs = append(outputs, output)
 		return err
@@ -211,7 +242,7 @@ func (p *parser) source(v span) (string, []place, error) {
 	}
 	var err error
 	if p.data[v.start] == '[' {
-		err = elements(p.data, v, add)
+		err = p.elements(v, add)
 	} else {
 		err = add(v)
 	}
@@ -232,15 +263,20 @@ func (p *parser) output(v span) (Output, error) {
 	case "stream":
 		out.Name, out.Text = o.string("name"), o.lines("text")
 	case "display_data", "execute_result":
-		out.Data, out.Metadata = o.dict("data"), o.dict("metadata")
-		joinBundle(out.Data)
+		out.Data, out.Metadata = o.json("data", canonizer{bundle: true}), o.json("metadata", canonizer{})
 		if out.Type == "execute_result" {
 			out.ExecutionCount = o.integer("execution_count")
 		}
 	case "error":
 		out.EName, out.EValue, out.Traceback = o.string("ename"), o.string("evalue"), o.strings("traceback")
 	}
-	out.Extra = o.rest()
+	for key, v := range o.fields {
+		if out.Extra == nil {
+			out.Extra = make(map[string]any)
+		}
+		out.Extra[key], err = p.json(v, canonizer{})
+		o.fail(err)
+	}
 	return out, o.err
 }
 
@@ -257,7 +293,18 @@ func (p *parser) object(v span, what string) (*object, error) {
 	if p.data[v.start] != '{' {
 		return nil, p.fail(v.start, "%s is a JSON object; save the notebook again in Jupyter", what)
 	}
-	return &object{p: p, start: v.start, fields: members(p.data, v)}, nil
+	o := &object{p: p, start: v.start, fields: make(map[string]span)}
+	err := eachMember(p.data, v, func(key, value span) error {
+		o.fields[text(p.data, key)] = value // of equal keys the last counts, as everywhere in Jupyter
+		return p.spend(key.start, 1)
+	})
+	return o, err
+}
+
+func (o *object) fail(err error) {
+	if o.err == nil {
+		o.err = err
+	}
 }
 
 func (o *object) at(v span, ok bool) int {
@@ -274,9 +321,7 @@ func (o *object) take(key string) (span, bool) {
 }
 
 func (o *object) wrong(v span, key, want string) {
-	if o.err == nil {
-		o.err = o.p.fail(v.start, "%q is %s; save the notebook again in Jupyter", key, want)
-	}
+	o.fail(o.p.fail(v.start, "%q is %s; save the notebook again in Jupyter", key, want))
 }
 
 func (o *object) string(key string) string {
@@ -298,14 +343,14 @@ func (o *object) strings(key string) []string {
 		return nil
 	}
 	var list []string
-	_ = elements(o.p.data, v, func(v span) error {
+	o.fail(o.p.elements(v, func(v span) error {
 		if o.p.data[v.start] != '"' {
 			o.wrong(v, key, "a list of strings")
 		} else {
 			list = append(list, text(o.p.data, v))
 		}
 		return nil
-	})
+	}))
 	return list
 }
 
@@ -330,16 +375,56 @@ func (o *object) integer(key string) *int {
 }
 
 func (o *object) dict(key string) map[string]any {
-	v, ok := o.take(key)
+	v, ok := o.takeObject(key)
 	if !ok {
 		return nil
 	}
-	if o.p.data[v.start] != '{' {
+	tree, err := o.p.tree(v)
+	o.fail(err)
+	m, _ := tree.(map[string]any)
+	return m
+}
+
+// json takes an object out as it is.
+func (o *object) json(key string, how canonizer) JSON {
+	v, ok := o.takeObject(key)
+	if !ok {
+		return JSON{}
+	}
+	j, err := o.p.json(v, how)
+	o.fail(err)
+	return j
+}
+
+func (o *object) takeObject(key string) (span, bool) {
+	v, ok := o.take(key)
+	if ok && o.p.data[v.start] != '{' {
 		o.wrong(v, key, "an object")
+		return v, false
+	}
+	return v, ok
+}
+
+// notebookMetadata takes the notebook's metadata out. The widgets' state may be as
+// large as any output.
+func (o *object) notebookMetadata() map[string]any {
+	v, ok := o.takeObject("metadata")
+	if !ok {
 		return nil
 	}
-	m, _ := decode(o.p.data, v).(map[string]any)
-	return m
+	inner, err := o.p.object(v, "metadata")
+	o.fail(err)
+	widgets, ok := inner.take("widgets")
+	metadata := inner.rest()
+	if metadata == nil {
+		metadata = map[string]any{}
+	}
+	if ok {
+		metadata["widgets"], err = o.p.json(widgets, canonizer{})
+		o.fail(err)
+	}
+	o.fail(inner.err)
+	return metadata
 }
 
 // rest returns the fields that nobody took.
@@ -349,7 +434,9 @@ func (o *object) rest() map[string]any {
 	}
 	extra := make(map[string]any, len(o.fields))
 	for key, v := range o.fields {
-		extra[key] = decode(o.p.data, v)
+		tree, err := o.p.tree(v)
+		o.fail(err)
+		extra[key] = tree
 	}
 	return extra
 }
@@ -373,38 +460,13 @@ func joinBundle(bundle map[string]any) {
 	}
 }
 
+// isJSON reports whether nbformat takes a MIME type for JSON.
 func isJSON(mime string) bool {
 	return mime == "application/json" || strings.HasPrefix(mime, "application/") && strings.HasSuffix(mime, "+json")
 }
 
-// ids returns an id for every cell: its own where nbformat 4.5 allows it, else
-// one made of the cell's place and source.
-func (nb *Notebook) ids() []string {
-	valid := regexp.MustCompile(`^[a-zA-Z0-9_-]{1,64}$`)
-	ids := make([]string, len(nb.Cells))
-	taken := map[string]bool{}
-	for i, cell := range nb.Cells {
-		if valid.MatchString(cell.ID) && !taken[cell.ID] {
-			ids[i] = cell.ID
-			taken[cell.ID] = true
-		}
-	}
-	for i, cell := range nb.Cells {
-		for salt := 0; ids[i] == ""; salt++ {
-			sum := sha256.Sum256(fmt.Appendf(nil, "%d %d %s", i, salt, cell.Source))
-			if id := hex.EncodeToString(sum[:4]); !taken[id] {
-				ids[i] = id
-				taken[id] = true
-			}
-		}
-	}
-	return ids
-}
-
-// with returns base and the given fields in one map; fields win.
-func with(base, fields map[string]any) map[string]any {
-	all := make(map[string]any, len(base)+len(fields))
-	maps.Copy(all, base)
-	maps.Copy(all, fields)
-	return all
+// mayBeAnything reports whether nbformat's schema allows a MIME type's value to be
+// other than text. Its pattern does not reach over a newline.
+func mayBeAnything(mime string) bool {
+	return isJSON(mime) && !strings.Contains(mime, "\n")
 }

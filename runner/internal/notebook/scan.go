@@ -55,10 +55,13 @@ func stringEnd(data []byte, i int) int {
 }
 
 func scalarEnd(data []byte, i int) int {
-	if n := bytes.IndexAny(data[i:], " \n\t\r,]}"); n >= 0 {
-		return i + n
+	for ; i < len(data); i++ {
+		switch data[i] {
+		case ' ', '\n', '\t', '\r', ',', ']', '}':
+			return i
+		}
 	}
-	return len(data)
+	return i
 }
 
 // elements calls f for each element of the array v.
@@ -75,20 +78,20 @@ func elements(data []byte, v span, f func(span) error) error {
 	return nil
 }
 
-// members returns the members of the object v. Of a key that occurs twice the
-// last one counts, as everywhere in Jupyter.
-func members(data []byte, v span) map[string]span {
-	fields := map[string]span{}
+// eachMember calls f for the key, with its quotes, and the value of each member of
+// the object v.
+func eachMember(data []byte, v span, f func(key, value span) error) error {
 	for i := skipBlanks(data, v.start+1); i < v.end && data[i] == '"'; {
-		end := stringEnd(data, i)
-		key := text(data, span{i, end})
-		value := spanAt(data, skipBlanks(data, end)+1)
-		fields[key] = value
+		key := span{i, stringEnd(data, i)}
+		value := spanAt(data, skipBlanks(data, key.end)+1)
+		if err := f(key, value); err != nil {
+			return err
+		}
 		if i = skipBlanks(data, value.end); i < v.end && data[i] == ',' {
 			i = skipBlanks(data, i+1)
 		}
 	}
-	return fields
+	return nil
 }
 
 // text returns the string v.
