@@ -23,13 +23,19 @@ type CellsOptions struct {
 	CellOutputLimit int64
 	Progress        func(Progress) // called before and after each cell; may be nil
 
-	// Save is called after each cell with what there is so far; may be nil. Its
-	// error ends the run.
-	Save func(*notebook.Notebook) error
+	// Save is called with the whole file as it is so far, after cells and during long
+	// ones, as often as takes no more than a tenth of the time, and at the end in any
+	// case; may be nil. It is called from other goroutines, one call at a time. Only
+	// the last call's error counts.
+	Save func(executed []byte) error
+
+	// Interrupt interrupts the kernel; nil: by a message to it.
+	Interrupt func() error
 
 	Log *slog.Logger // nil: no log
 
-	death *deathWatch // nil: nothing is known of the kernel's process
+	death    *deathWatch   // nil: nothing is known of the kernel's process
+	saveRest time.Duration // how long the output of a running cell may wait to be saved; tests shorten it
 }
 
 func (o CellsOptions) withDefaults() CellsOptions {
@@ -45,11 +51,11 @@ func (o CellsOptions) withDefaults() CellsOptions {
 	if o.CellOutputLimit <= 0 {
 		o.CellOutputLimit = 16 << 20
 	}
+	if o.saveRest <= 0 {
+		o.saveRest = 30 * time.Second
+	}
 	if o.Progress == nil {
 		o.Progress = func(Progress) {}
-	}
-	if o.Save == nil {
-		o.Save = func(*notebook.Notebook) error { return nil }
 	}
 	return o
 }
@@ -95,6 +101,10 @@ func executeFile(ctx context.Context, data []byte, conn jupyter.Connection, dead
 	executed, encodeErr := nb.Encode()
 	if encodeErr != nil {
 		encodeErr = fmt.Errorf("write notebook: %w", encodeErr)
+	} else if o.Save != nil {
+		if saveErr := o.Save(executed); saveErr != nil {
+			encodeErr = fmt.Errorf("save the notebook: %w", saveErr)
+		}
 	}
 	return executed, failure, warnings, errors.Join(err, encodeErr)
 }
@@ -103,6 +113,9 @@ func executeFile(ctx context.Context, data []byte, conn jupyter.Connection, dead
 // down. It changes nb, and returns as ExecuteNotebook does. A kernel that does not
 // become ready is a Failure, too: StartTimeout, or what dead said.
 func executeCells(ctx context.Context, nb *notebook.Notebook, conn jupyter.Connection, dead <-chan Death, o CellsOptions) (failure *Failure, warnings []string, err error) {
+	for _, index := range executable(nb) { // a kernel that does not start leaves no outputs of another run
+		nb.Cells[index].Outputs, nb.Cells[index].ExecutionCount = nil, nil
+	}
 	o = o.withDefaults()
 	o.death = watchDeath(dead)
 	defer o.death.close()
@@ -157,18 +170,14 @@ func runCells(ctx context.Context, client *jupyter.Client, nb *notebook.Notebook
 	r := &cellsRun{client: client, nb: nb, o: o.withDefaults()}
 	r.out = newOutputs(r.o.CellOutputLimit, r.o.OutputLimit)
 	r.describeLanguage()
-	plan := executable(nb)
-	for _, index := range plan {
-		nb.Cells[index].Outputs, nb.Cells[index].ExecutionCount = nil, nil
-	}
-	failure, err := r.cells(ctx, plan)
+	r.saver = saver{encode: r.encode, save: r.o.Save, log: r.o.Log, rest: r.o.saveRest}
+	defer r.saver.close()
+	r.saver.soon()
+	failure, err := r.cells(ctx, executable(nb))
 	if drainErr := client.Drain(r.out.message); err == nil {
 		err = drainErr
 	}
 	r.describeWidgets()
-	if err == nil {
-		err = r.save()
-	}
 	return failure, r.warnings(), err
 }
 
@@ -178,6 +187,7 @@ type cellsRun struct {
 	nb     *notebook.Notebook
 	o      CellsOptions
 	out    *outputs
+	saver  saver
 	notes  []string
 }
 
@@ -224,12 +234,10 @@ func (r *cellsRun) describeWidgets() {
 	r.nb.Metadata["widgets"] = state
 }
 
-func (r *cellsRun) save() error {
+// encode returns the notebook so far.
+func (r *cellsRun) encode() ([]byte, error) {
 	r.describeWidgets()
-	if err := r.o.Save(r.nb); err != nil {
-		return fmt.Errorf("save the notebook: %w", err)
-	}
-	return nil
+	return r.nb.Encode()
 }
 
 // warnings returns the run's notes and one line per cell whose output was cut. In
@@ -251,12 +259,10 @@ func (r *cellsRun) warnings() []string {
 func (r *cellsRun) cells(ctx context.Context, plan []int) (*Failure, error) {
 	for n, index := range plan {
 		v, err := r.cell(ctx, Progress{Cell: n + 1, Cells: len(plan), Index: index, Source: r.nb.Cells[index].Source})
-		if err == nil {
-			err = r.save()
-		}
 		if err != nil || v.ended {
 			return v.failure, err
 		}
+		r.saver.soon()
 	}
 	return nil, nil
 }
@@ -282,7 +288,7 @@ func (r *cellsRun) cell(ctx context.Context, p Progress) (verdict, error) {
 	defer cancel()
 	out := r.out.begin(p.Index, r.nb.Cells[p.Index])
 	out.number = p.Cell
-	reply, err := r.client.Execute(timed, source, r.out.message)
+	reply, err := r.saver.execute(timed, r.client, source, r.out.message)
 	defer func() { out.finish(reply) }()
 	if err != nil && timed.Err() != nil && errors.Is(err, timed.Err()) {
 		reply, failure, err = r.outOfTime(ctx, out)
@@ -391,16 +397,23 @@ func (r *cellsRun) outOfTime(ctx context.Context, out *cellOutputs) (jupyter.Rep
 	}
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.o.Grace)
 	defer cancel()
-	err := r.client.Interrupt(grace)
+	err := r.interrupt(grace)
 	var reply jupyter.Reply
 	if err == nil {
 		reply, err = r.client.Wait(grace, r.out.message)
 	}
 	f.Cell = out.ref()
 	if err != nil {
-		f.Message += ", and did not heed an interrupt"
+		f.Message += ", and did not heed an interrupt (it catches KeyboardInterrupt, or waits in C code: give that a timeout)"
 		return reply, f, nil
 	}
 	f.Traceback, f.Cell.Line = readTraceback(reply)
 	return reply, f, nil
+}
+
+func (r *cellsRun) interrupt(ctx context.Context) error {
+	if r.o.Interrupt != nil {
+		return r.o.Interrupt()
+	}
+	return r.client.Interrupt(ctx)
 }

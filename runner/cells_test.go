@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -300,19 +301,22 @@ func TestExecuteNotebook_WritesWhatJupyterReads(t *testing.T) {
 		t.Fatal(err)
 	}
 	var events []string
-	saves := 0
+	saves, saved := 0, []byte(nil)
 	executed, failure, warnings, err := ExecuteNotebook(t.Context(), data, conn, dead, CellsOptions{
 		Progress: func(p Progress) {
 			events = append(events, fmt.Sprintf("%d/%d %d %s", p.Cell, p.Cells, p.Index, p.Event))
 		},
-		Save: func(*notebook.Notebook) error { saves++; return nil },
+		Save: func(file []byte) error { saves, saved = saves+1, file; return nil },
 	})
 	if err != nil || failure != nil || len(warnings) > 0 {
 		t.Fatalf("got %+v, %v, %v", failure, warnings, err)
 	}
 	want := []string{"1/3 0 started", "1/3 0 finished", "2/3 1 started", "2/3 1 finished", "3/3 2 started", "3/3 2 finished"}
-	if diff := cmp.Diff(want, events); diff != "" || saves < 3 {
-		t.Errorf("%d saves, progress (-want +got):\n%s", saves, diff)
+	if diff := cmp.Diff(want, events); diff != "" {
+		t.Errorf("progress (-want +got):\n%s", diff)
+	}
+	if saves < 2 || !bytes.Equal(saved, executed) {
+		t.Errorf("%d saves, the last one of %d bytes, want the executed file's %d", saves, len(saved), len(executed))
 	}
 	file := filepath.Join(t.TempDir(), "executed.ipynb")
 	if err := os.WriteFile(file, executed, 0o600); err != nil {
