@@ -23,6 +23,7 @@ type progress struct {
 	name    string
 	started time.Time
 	live    bool // out is a terminal
+	terse   bool // only how it ended is said
 	width   int
 }
 
@@ -52,6 +53,7 @@ func (p *progress) step(s runner.Step) {
 		}
 	}
 	switch {
+	case p.terse:
 	case p.live:
 		p.rewrite(fmt.Sprintf("%s  %5.1fs  %s", p.name, time.Since(p.started).Seconds(), text))
 	case s.Cell == nil || s.Cell.Event == runner.CellFinished:
@@ -90,7 +92,7 @@ func (p *progress) outcome(o runner.Outcome, bundle *report.Bundle, dir string) 
 		fmt.Fprintf(p.out, "  warning: %s\n", w)
 	}
 	if f := o.Failure; f != nil {
-		fmt.Fprint(p.out, explain(f, sources(bundle)))
+		fmt.Fprint(p.out, explain(f, sources(bundle), f.Code.Advice()))
 		fmt.Fprintf(p.out, "\nKept for you in %s: %s\n", dir, strings.Join(slices.Sorted(maps.Keys(o.Kept)), ", "))
 		return
 	}
@@ -100,7 +102,7 @@ func (p *progress) outcome(o runner.Outcome, bundle *report.Bundle, dir string) 
 }
 
 // explain tells a person what failed, where, and what to do next.
-func explain(f *runner.Failure, sources []string) string {
+func explain(f *runner.Failure, sources []string, advice string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "\n%s: %s\n", f.Code, f.Message)
 	if f.Cell != nil {
@@ -112,7 +114,7 @@ func explain(f *runner.Failure, sources []string) string {
 	if f.Traceback != "" {
 		fmt.Fprintf(&b, "\n%s\n", strings.TrimRight(f.Traceback, "\n"))
 	}
-	fmt.Fprintf(&b, "\n%s\n", f.Code.Advice())
+	fmt.Fprintf(&b, "\n%s\n", advice)
 	return b.String()
 }
 

@@ -1,0 +1,77 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"nbpress/runner"
+	"nbpress/runner/local"
+	"nbpress/runner/local/kernelspec"
+)
+
+// kernelChoice is the kernel that a notebook gets: an interpreter with nbpress's own
+// launcher, or an installed kernel as it is.
+type kernelChoice struct {
+	python    string
+	installed *kernelspec.Spec // nil: python
+	language  string
+}
+
+func (k kernelChoice) start(ctx context.Context, dir string) (*local.Kernel, error) {
+	if k.installed != nil {
+		return local.StartSpec(ctx, *k.installed, dir)
+	}
+	return local.StartKernel(ctx, k.python, dir)
+}
+
+// spec is what a notebook says of an installed kernel.
+func (k kernelChoice) spec() runner.Kernelspec {
+	return runner.Kernelspec{Name: k.installed.Name, DisplayName: k.installed.DisplayName, Language: k.installed.Language}
+}
+
+// chooseKernel returns the kernel that was asked for, else the one that the notebook
+// names. A notebook in Python runs in any Python: notes say so where it is not the one
+// that it was written with.
+func (f executeFlags) chooseKernel(ctx context.Context, named runner.Kernelspec) (_ kernelChoice, notes []string, err error) {
+	inPython := named.Language == "" || strings.EqualFold(named.Language, "python")
+	choice := kernelChoice{python: choosePython(f.python), language: "python"}
+	name := named.Name
+	switch {
+	case f.kernel != "":
+		name = f.kernel
+	case f.python != "", inPython && (name == "" || name == "python3" || name == "python"):
+		return choice, nil, nil
+	}
+	spec, err := findKernel(ctx, name)
+	switch {
+	case err != nil && (f.kernel != "" || !inPython):
+		return choice, nil, fmt.Errorf("%w; install it, or name another one with --kernel", err)
+	case err != nil:
+		note := fmt.Sprintf("the notebook's kernel %q is not to be had here: it runs in %s", name, choice.python)
+		return choice, []string{note}, nil
+	case f.kernel != "" || !strings.EqualFold(spec.Language, "python"):
+		return kernelChoice{installed: &spec, language: spec.Language}, nil, nil
+	}
+	if python, ok := spec.IPython(); ok {
+		choice.python = python
+		return choice, nil, nil
+	}
+	note := fmt.Sprintf("the notebook's kernel %q has settings of its own, which --kernel %s would use: it runs in %s", name, name, choice.python)
+	return choice, []string{note}, nil
+}
+
+// findKernel finds an installed kernel, among those of the chosen Python, too.
+func findKernel(ctx context.Context, name string) (kernelspec.Spec, error) {
+	python := choosePython("")
+	if filepath.Base(python) == python {
+		python = "" // there need not be one
+	}
+	environment, err := local.FindEnvironment(ctx, python, os.LookupEnv)
+	if err != nil {
+		return kernelspec.Spec{}, err
+	}
+	return kernelspec.Find(environment, kernelspec.Dirs(environment, os.LookupEnv), name)
+}

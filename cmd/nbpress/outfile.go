@@ -1,0 +1,118 @@
+package main
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// outFile is a file that is written again and again. Who reads it meanwhile, and
+// whoever finds it after a kill, sees one version whole.
+type outFile struct {
+	path    string      // as it was named
+	target  string      // what a link of that name leads to
+	mode    fs.FileMode // 0: it is new
+	stream  io.Writer   // a pipe or a terminal: written once; nil for a file
+	inPlace bool        // its folder takes no other file
+}
+
+// openOut finds out how path can be written, by writing data beside it: a full disk
+// or a folder that is not there is known before anything is executed. "-" is stdout.
+func openOut(path string, stdout io.Writer, data []byte) (*outFile, error) {
+	if path == "-" || path == "/dev/stdout" {
+		return &outFile{path: path, stream: stdout}, nil
+	}
+	o := &outFile{path: path, target: path}
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return nil, o.failed(err)
+	case info.IsDir():
+		return nil, fmt.Errorf("%s is a folder; name a file in it", path)
+	default:
+		file, err := os.OpenFile(path, os.O_WRONLY, 0) // a file that may not be written is not replaced either
+		if err != nil {
+			return nil, o.failed(err)
+		}
+		if !info.Mode().IsRegular() {
+			o.stream = file
+			return o, nil
+		}
+		if err := file.Close(); err != nil {
+			return nil, o.failed(err)
+		}
+		o.mode = info.Mode().Perm()
+		if o.target, err = filepath.EvalSymlinks(path); err != nil {
+			return nil, o.failed(err)
+		}
+	}
+	beside, err := o.writeBeside(data)
+	if errors.Is(err, fs.ErrPermission) && o.mode != 0 {
+		o.inPlace = true
+		return o, nil
+	}
+	if err != nil {
+		return nil, o.failed(err)
+	}
+	return o, os.Remove(beside)
+}
+
+// write replaces the file's content.
+func (o *outFile) write(data []byte) error {
+	if o.inPlace {
+		return o.failed(os.WriteFile(o.target, data, o.mode))
+	}
+	beside, err := o.writeBeside(data)
+	if err != nil {
+		return o.failed(err)
+	}
+	if err := os.Rename(beside, o.target); err != nil {
+		return errors.Join(o.failed(err), os.Remove(beside))
+	}
+	return nil
+}
+
+// send writes the one version that a stream gets.
+func (o *outFile) send(data []byte) error {
+	_, err := o.stream.Write(data)
+	if file, ok := o.stream.(*os.File); ok && file != os.Stdout {
+		err = errors.Join(err, file.Close())
+	}
+	return o.failed(err)
+}
+
+// writeBeside writes data into a new file of the same folder and mode, and returns
+// its name.
+func (o *outFile) writeBeside(data []byte) (name string, err error) {
+	name = filepath.Join(filepath.Dir(o.target), ".nbpress-"+rand.Text()[:10])
+	file, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	if err != nil {
+		return "", err
+	}
+	_, err = file.Write(data)
+	if o.mode != 0 {
+		err = errors.Join(err, file.Chmod(o.mode))
+	}
+	if err = errors.Join(err, file.Close()); err != nil {
+		return "", errors.Join(err, os.Remove(name))
+	}
+	return name, nil
+}
+
+// failed names the file that was asked for, not the one beside it.
+func (o *outFile) failed(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case o.path == "":
+		return errors.New("OUT is empty; name a file")
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("write %s: there is no folder %s; make it first", o.path, filepath.Dir(o.path))
+	}
+	return fmt.Errorf("write %s: %w", o.path, withoutPath(err))
+}
