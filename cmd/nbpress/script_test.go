@@ -49,7 +49,8 @@ const (
 // cmdBundles makes bundles out of what a script brings: `bundles FOLDER`.
 //
 // Each folder in FOLDER becomes a report. Its notebook may be written as report.py,
-// with the cells apart by lines that are "# %%"; what is missing becomes plain and right.
+// with the cells apart by lines that are "# %%" or, with tags, "# %% TAG ..."; what is
+// missing becomes plain and right.
 func cmdBundles(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: bundles FOLDER")
@@ -78,9 +79,17 @@ func cmdBundles(ts *testscript.TestScript, neg bool, args []string) {
 
 func notebookOf(ts *testscript.TestScript, source []byte) []byte {
 	var cells []map[string]any
-	for i, text := range regexp.MustCompile(`(?m)^# %%\n`).Split(string(source), -1) {
+	if !bytes.HasPrefix(source, []byte("# %%")) {
+		source = append([]byte("# %%\n"), source...)
+	}
+	for i, text := range strings.Split("\n"+string(source), "\n# %%")[1:] {
+		tags, text, _ := strings.Cut(text, "\n")
+		metadata := map[string]any{}
+		if tags != "" {
+			metadata["tags"] = strings.Fields(tags)
+		}
 		cells = append(cells, map[string]any{
-			"cell_type": "code", "id": fmt.Sprintf("cell-%d", i), "metadata": map[string]any{},
+			"cell_type": "code", "id": fmt.Sprintf("cell-%d", i), "metadata": metadata,
 			"execution_count": nil, "outputs": []any{}, "source": strings.TrimRight(text, "\n"),
 		})
 	}
