@@ -126,8 +126,8 @@ func (d dialect) assign(p Parameter) (string, error) {
 	return line, nil
 }
 
-// maxDepth bounds lists within lists: Python's parser stops at 200 brackets.
-const maxDepth = 90
+// maxLists bounds lists within lists: Python's parser stops at 200 brackets.
+const maxLists = 90
 
 func (d dialect) value(v any, depth int) (string, error) {
 	switch v := v.(type) {
@@ -141,8 +141,8 @@ func (d dialect) value(v any, depth int) (string, error) {
 
 func (d dialect) sequence(brackets [2]string, n, depth int, item func(int) (string, error)) (string, error) {
 	switch {
-	case depth > maxDepth:
-		return "", fmt.Errorf("more than %d lists and mappings inside each other", maxDepth)
+	case depth > maxLists:
+		return "", fmt.Errorf("more than %d lists and mappings inside each other", maxLists)
 	case d.flat && depth > 0:
 		return "", fmt.Errorf("%s has no lists or mappings inside others", d.name)
 	}
