@@ -210,8 +210,7 @@ func executable(nb *notebook.Notebook) []int {
 
 // describeLanguage stores what the kernel says about its language, as Jupyter does.
 func (r *cellsRun) describeLanguage() {
-	var info map[string]any
-	decodeContent(jupyter.Message{Content: r.client.Info().LanguageInfo}, &info)
+	info := languageInfo(r.client.Info().LanguageInfo)
 	if info == nil {
 		return
 	}

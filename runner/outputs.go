@@ -58,7 +58,7 @@ func newOutputs(cellLimit, limit int64) *outputs {
 
 // begin makes a cell the current one and drops what it held from an earlier run.
 func (o *outputs) begin(index int, cell *notebook.Cell) *cellOutputs {
-	o.current = &cellOutputs{cell: cell, index: index, times: make(map[string]string), ids: make(map[string]struct{})}
+	o.current = &cellOutputs{cell: cell, index: index, times: make(map[string]string)}
 	cell.Outputs, cell.ExecutionCount = nil, nil
 	return o.current
 }
@@ -243,6 +243,9 @@ func (o *outputs) display(c *cellOutputs, out notebook.Output, id string, update
 	o.spend(c, size)
 	at := c.add(out)
 	if id != "" {
+		if c.ids == nil {
+			c.ids = make(map[string]struct{})
+		}
 		c.ids[id] = struct{}{}
 		o.displays[id] = append(o.displays[id], &placed{of: c, at: at, size: size})
 	}

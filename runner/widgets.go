@@ -7,9 +7,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"iter"
+	"math"
 	"slices"
 
 	"nbpress/runner/internal/jupyter"
+	"nbpress/runner/internal/notebook"
 )
 
 // widgets keeps what a front end would know of a notebook's widgets: for each comm
@@ -148,6 +150,10 @@ func (w *widgets) update(m *model, c comm, parts [][]byte) bool {
 func (w *widgets) read(state json.RawMessage, most int64) ([]field, bool) {
 	var fields []field
 	for key, value := range members(state) {
+		if _, err := notebook.ParseJSON(value, math.MaxInt32); err != nil {
+			w.cut = true // nested deeper than Jupyter can read
+			continue
+		}
 		f := field{w.text(key), w.text(value)}
 		if most -= f.size(); most < 0 {
 			return nil, false

@@ -97,22 +97,15 @@ func (w *writer) output(o *Output, depth int) {
 	case "stream":
 		w.fields(depth, o.Extra, field{"name", o.Name}, kind, field{"text", lines(o.Text)})
 	case "display_data":
-		w.fields(depth, o.Extra, field{"data", bundle(o.Data)}, field{"metadata", orEmpty(o.Metadata)}, kind)
+		w.fields(depth, o.Extra, field{"data", bundle(o.Data)}, field{"metadata", o.Metadata}, kind)
 	case "execute_result":
 		w.fields(depth, o.Extra, field{"data", bundle(o.Data)}, field{"execution_count", orNil(o.ExecutionCount)},
-			field{"metadata", orEmpty(o.Metadata)}, kind)
+			field{"metadata", o.Metadata}, kind)
 	case "error":
 		w.fields(depth, o.Extra, field{"ename", o.EName}, field{"evalue", o.EValue}, kind, field{"traceback", o.Traceback})
 	default:
 		w.fields(depth, o.Extra, kind)
 	}
-}
-
-func orEmpty(j JSON) any {
-	if j.text == nil {
-		return map[string]any(nil)
-	}
-	return j
 }
 
 func orNil(n *int) any {

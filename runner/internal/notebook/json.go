@@ -21,7 +21,7 @@ var ErrTooLarge = errors.New("the value is too large")
 // JSON is a JSON value that nobody had to take apart: what a kernel displays may be
 // a million objects. It is the value's text in one canonical form: no blanks, keys
 // sorted, of equal keys the last, numbers and strings as Python writes them. It
-// costs the memory of that text and never changes. The zero value is no value.
+// costs the memory of that text and never changes. The zero value is an empty object.
 type JSON struct{ text []byte }
 
 // ParseJSON checks data and returns it in canonical form. Invalid UTF-8 and lone
@@ -33,19 +33,19 @@ func ParseJSON(data []byte, limit int) (JSON, error) {
 	return canonical(data, spanAt(data, 0), canonizer{limit: limit})
 }
 
-// String returns the value's text, "" where there is none.
-func (j JSON) String() string { return string(j.text) }
+// String returns the value's text.
+func (j JSON) String() string {
+	if j.text == nil {
+		return "{}"
+	}
+	return string(j.text)
+}
 
 // Equal reports whether two values are the same.
 func (j JSON) Equal(other JSON) bool { return bytes.Equal(j.text, other.text) }
 
 // MarshalJSON returns the value's text.
-func (j JSON) MarshalJSON() ([]byte, error) {
-	if j.text == nil {
-		return []byte("null"), nil
-	}
-	return j.text, nil
-}
+func (j JSON) MarshalJSON() ([]byte, error) { return []byte(j.String()), nil }
 
 // canonizer writes a valid JSON text in canonical form.
 type canonizer struct {
@@ -73,6 +73,9 @@ func canonical(data []byte, v span, how canonizer) (JSON, error) {
 	c.out = make([]byte, 0, min(v.end-v.start, c.limit))
 	if _, err := c.value(v.start); err != nil {
 		return JSON{}, err
+	}
+	if string(c.out) == "{}" {
+		return JSON{}, c.missing
 	}
 	if waste := cap(c.out) - len(c.out); waste > len(c.out)/8 {
 		c.out = append(make([]byte, 0, len(c.out)), c.out...)

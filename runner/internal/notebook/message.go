@@ -107,11 +107,7 @@ func (m *message) object(key string, how canonizer) (JSON, error) {
 	if !ok {
 		return JSON{}, nil
 	}
-	j, err := canonical(m.data, v, how)
-	if len(j.text) == len("{}") {
-		return JSON{}, err // costs nothing
-	}
-	return j, err
+	return canonical(m.data, v, how)
 }
 
 func (m *message) displayID() string {

@@ -170,7 +170,7 @@ func TestParse_JoinsWhatJupyterSplits(t *testing.T) {
 				"text/plain": "<Figure>\n<x>", "text/html": "<b>\n</b>", "image/png": "aGk=\n", "image/svg+xml": "<svg>\n</svg>", "application/javascript": "a;\nb;",
 				"application/json": []any{"a\n", "b"}, "application/vnd.x+json": map[string]any{"z": []any{"q\n"}, "a": true}, "application/vnd.x+xml": "p\nq",
 			})},
-			{Type: "execute_result", Metadata: raw(t, map[string]any{}), Data: raw(t, map[string]any{})},
+			{Type: "execute_result"},
 			{Type: "error", EName: "ValueError", EValue: "bad\nvalue", Traceback: []string{"\x1b[0;31mline\n", "two"}},
 		},
 	}

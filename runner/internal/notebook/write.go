@@ -79,7 +79,7 @@ func (w *writer) value(v any, depth int) {
 	case lines:
 		w.lines(string(v), depth)
 	case JSON:
-		w.json(v.text, depth)
+		w.json(v, depth)
 	case bundle:
 		w.bundle(v.text, depth)
 	case cellList:
@@ -94,7 +94,7 @@ func (w *writer) value(v any, depth int) {
 		}
 		j, err := canonical(data, span{0, len(data)}, canonizer{limit: math.MaxInt32, deep: true})
 		w.fail(err)
-		w.json(j.text, depth)
+		w.json(j, depth)
 	}
 }
 
@@ -248,7 +248,7 @@ func (w *writer) bundle(text []byte, depth int) {
 		if text[value.start] == '"' && isText(string(mime[1:len(mime)-1])) {
 			w.jsonLines(text[value.start+1:value.end-1], depth+1)
 		} else {
-			w.json(text[value.start:value.end], depth+1)
+			w.json(JSON{text[value.start:value.end]}, depth+1)
 		}
 		return nil
 	})
@@ -296,8 +296,12 @@ func firstJSONLine(s []byte) int {
 	return len(s)
 }
 
-// json writes a canonical value.
-func (w *writer) json(text []byte, depth int) {
+func (w *writer) json(j JSON, depth int) {
+	text := j.text
+	if text == nil {
+		w.raw("{}")
+		return
+	}
 	from := 0
 	for i := 0; i < len(text); i++ {
 		switch c := text[i]; c {
