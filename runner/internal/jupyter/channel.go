@@ -74,11 +74,7 @@ func handshake(ctx context.Context, name string, conn net.Conn, kind zmq4.Socket
 	ch := &channel{name: name}
 	ch.conn = &guarded{Conn: conn, guard: newGuard(conn, limits, ch.pong)}
 
-	deadline := time.Now().Add(handshakeTimeout)
-	if end, ok := ctx.Deadline(); ok && end.Before(deadline) {
-		deadline = end
-	}
-	if err := conn.SetDeadline(deadline); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(handshakeTimeout)); err != nil {
 		return nil, err
 	}
 	canceled := make(chan struct{})
