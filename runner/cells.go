@@ -188,6 +188,7 @@ type cellsRun struct {
 	o      CellsOptions
 	out    *outputs
 	saver  saver
+	holes  int // the cell from which on messages were lost, from 1; 0: none
 	notes  []string
 }
 
@@ -251,13 +252,33 @@ func (r *cellsRun) warnings() []string {
 			r.note("the output of cell %d was cut: %s", i+1, why)
 		}
 	}
+	if n := r.client.Lost(); n > 0 && r.holes > 0 {
+		r.note("%s of the kernel never came: outputs may be missing from cell %d on", counted(n, "message"), r.holes)
+	}
+	if n := r.client.Repeated(); n > 0 {
+		r.note("%s of the kernel came twice, and counted once: somebody may be replaying them", counted(n, "message"))
+	}
 	return append(r.notes, r.out.widgets.warnings()...)
+}
+
+// counted is "1 message" or "2 messages".
+func counted(n int64, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
 }
 
 // cells runs the planned cells in order, up to the first that ends the run.
 func (r *cellsRun) cells(ctx context.Context, plan []int) (*Failure, error) {
 	for n, index := range plan {
 		v, err := r.cell(ctx, Progress{Cell: n + 1, Cells: len(plan), Index: index, Source: r.nb.Cells[index].Source})
+		switch lost := r.client.Lost(); {
+		case lost == 0:
+			r.holes = 0 // what was on its way has come
+		case r.holes == 0:
+			r.holes = index + 1
+		}
 		if err != nil || v.ended {
 			return v.failure, err
 		}

@@ -335,3 +335,48 @@ print([o.get("text") or sorted(o.data) for c in nb.cells for o in c.outputs])`, 
 		t.Errorf("got %s, %v, want %s", out, err, shown)
 	}
 }
+
+func TestExecuteNotebook_WarnsOfMessagesThatNeverCameOrCameTwice(t *testing.T) {
+	conn, dead := startKernel(t)
+	_, failure, warnings, err := ExecuteNotebook(t.Context(), encoded(t,
+		"'well'",
+		"session = get_ipython().kernel.session\nfor _ in range(3): next(session.numbers)", // under which nothing is sent
+		"kernel = get_ipython().kernel\nframes = session.serialize(session.msg('stream', {'name': 'stdout', 'text': 'x'}))\n"+
+			"for _ in range(2): kernel.iopub_socket.send_multipart([b'topic', *frames])",
+	), conn, dead, CellsOptions{})
+	if failure != nil || err != nil {
+		t.Fatalf("got %+v, %v", failure, err)
+	}
+	want := []string{
+		"3 messages of the kernel never came: outputs may be missing from cell 2 on",
+		"1 message of the kernel came twice, and counted once: somebody may be replaying them",
+	}
+	if diff := cmp.Diff(want, warnings); diff != "" {
+		t.Errorf("warnings (-want +got):\n%s", diff)
+	}
+}
+
+func TestExecuteNotebook_InterruptsAsItIsTold(t *testing.T) {
+	conn, dead := startKernel(t)
+	told := make(chan struct{}, 1)
+	_, failure, _, err := ExecuteNotebook(t.Context(), encoded(t, "import os, time\nprint(os.getpid(), flush=True)\ntime.sleep(600)"), conn, dead, CellsOptions{
+		CellTimeout: time.Second, Grace: 100 * time.Millisecond,
+		Interrupt: func() error { told <- struct{}{}; return nil }, // and so the cell goes on
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkFailure(t, failure, &Failure{Code: CellTimeout, Message: "the cell ran longer than 1s, and did not heed an interrupt", Cell: &CellRef{ExecutionCount: 1}}, "")
+	if len(told) != 1 {
+		t.Error("nobody was told to interrupt")
+	}
+}
+
+func TestExecuteNotebook_EndsWithItsKernelAlsoWhereErrorsAreAllowed(t *testing.T) {
+	conn, dead := startKernel(t)
+	_, failure, _, err := ExecuteNotebook(t.Context(), encoded(t, "1/0", "import os; os._exit(7)", "'never'"), conn, dead, CellsOptions{AllowErrors: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkFailure(t, failure, &Failure{Code: KernelDied, Message: "the kernel died: exit status 7", Cell: &CellRef{Index: 1, ExecutionCount: 2}}, "")
+}
