@@ -130,7 +130,7 @@ func executeCells(ctx context.Context, nb *notebook.Notebook, conn jupyter.Conne
 		if shutdownErr != nil && o.Log != nil {
 			o.Log.Debug("kernel did not agree to end", "error", shutdownErr) // its sandbox ends it
 		}
-		if shutdownErr == nil && failure == nil && dead != nil {
+		if shutdownErr == nil && failure == nil && err == nil && dead != nil {
 			o.death.wait(exitTimeout) // it flushes files that the notebook left open
 		}
 		err = errors.Join(err, client.Close())

@@ -23,6 +23,9 @@ type outFile struct {
 // openOut finds out how path can be written, by writing data beside it: a full disk
 // or a folder that is not there is known before anything is executed. "-" is stdout.
 func openOut(path string, stdout io.Writer, data []byte) (*outFile, error) {
+	if path == "" {
+		return nil, errors.New("OUT is empty; name a file")
+	}
 	if path == "-" || path == "/dev/stdout" {
 		return &outFile{path: path, stream: stdout}, nil
 	}
@@ -109,8 +112,6 @@ func (o *outFile) failed(err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case o.path == "":
-		return errors.New("OUT is empty; name a file")
 	case errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("write %s: there is no folder %s; make it first", o.path, filepath.Dir(o.path))
 	}
