@@ -3,7 +3,13 @@ package jupyter
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"sync"
 	"testing"
+	"time"
 )
 
 // ordinary are cells whose kernel sends what it sends in ways that differ.
@@ -80,4 +86,119 @@ func TestLost_IsZeroWhereNothingIsLost(t *testing.T) {
 	if got := c.Repeated(); got != 0 {
 		t.Errorf("%d messages came twice", got)
 	}
+}
+
+// gate passes a kernel's output on to a client while it is open.
+type gate struct{ sync.Mutex }
+
+// through makes a connection whose output comes through g.
+func (g *gate) through(t *testing.T, kernel Connection) Connection {
+	t.Helper()
+	network, address := kernel.endpoint(kernel.IOPubPort)
+	client := kernel
+	client.IOPubPort = 22
+	listen(t, client, client.IOPubPort, func(c net.Conn) {
+		var k net.Conn
+		var err error
+		for k == nil && t.Context().Err() == nil { // the kernel is starting
+			if k, err = net.Dial(network, address); err != nil {
+				time.Sleep(10 * time.Millisecond)
+			}
+		}
+		defer k.Close()
+		var both sync.WaitGroup
+		both.Go(func() {
+			_, _ = io.Copy(k, c)
+			k.Close()
+		})
+		buf := make([]byte, 4<<10)
+		for n := 0; err == nil; n, err = k.Read(buf) {
+			g.Lock()
+			_, _ = c.Write(buf[:n])
+			g.Unlock()
+		}
+		c.Close()
+		both.Wait()
+	})
+	return client
+}
+
+// displaysCell displays a number 60,000 times, and connects to a socket when it has to
+// wait, or is done. They come formatted, since to format them takes longest.
+const displaysCell = `
+import socket, threading, time
+shown = 0
+def watch():
+    last = -1
+    while not 500 < shown == last: # ZeroMQ queues 1000, and then drops or has the kernel wait
+        last = shown
+        time.sleep(0.5)
+    socket.socket(socket.AF_UNIX).connect(%[2]q)
+threading.Thread(target=watch).start()
+for i in range(%[1]d):
+    display({'text/plain': str(i)}, raw=True)
+    shown += 1`
+
+// TestExecute_KeepsOrMisses60000Displays pauses the reader until the kernel waits for
+// it, or where it does not wait, until it has displayed all.
+func TestExecute_KeepsOrMisses60000Displays(t *testing.T) {
+	const displays = 60_000
+	slow := func(t *testing.T, launcher ...string) (*Client, *gate, *process) {
+		p := startProcess(t, ipc(t), launcher...)
+		g := new(gate)
+		p.conn = g.through(t, p.conn)
+		c := connectTo(t, p, Options{timing: timing{silence: time.Second}})
+		g.Lock()
+		return c, g, p
+	}
+	t.Run("with our launcher all are kept", func(t *testing.T) {
+		t.Parallel()
+		c, g, p := slow(t)
+		path := p.conn.IP + "-waits"
+		l, err := net.Listen("unix", path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var waits sync.WaitGroup
+		waits.Go(func() {
+			defer g.Unlock()
+			if s, err := l.Accept(); err == nil {
+				s.Close()
+			}
+		})
+		next := 0
+		reply, err := c.Execute(t.Context(), fmt.Sprintf(displaysCell, displays, path), func(m Message) {
+			if m.Type == "display_data" {
+				if want := fmt.Sprintf(`"text/plain": "%d"`, next); !strings.Contains(string(m.Content), want) {
+					t.Errorf("display %d is %s", next, m.Content)
+				}
+				next++
+			}
+		})
+		l.Close()
+		waits.Wait()
+		if err != nil || reply.Status != "ok" || next != displays || c.Lost() != 0 {
+			t.Errorf("got %d displays, lost %d, %+v, %v", next, c.Lost(), reply, err)
+		}
+	})
+	t.Run("with ipykernel's the loss is told", func(t *testing.T) {
+		t.Parallel()
+		c, g, _ := slow(t, "-m", "ipykernel_launcher")
+		came := make(map[string]int)
+		on := func(m Message) { came[m.Type]++ }
+		_, err := c.Execute(t.Context(), fmt.Sprintf("for i in range(%d): display({'text/plain': str(i)}, raw=True)", displays), on)
+		g.Unlock()
+		if !errors.Is(err, ErrIdleLost) {
+			t.Errorf("got %v, want ErrIdleLost", err)
+		}
+		c.timing.silence = 10 * time.Second
+		if _, err := c.Execute(t.Context(), "pass", on); err != nil {
+			t.Fatal(err)
+		}
+		// Both cells and the client's probe have two states each, and the cells their code.
+		lost := int64(displays - came["display_data"] + 6 - came["status"] + 2 - came["execute_input"])
+		if c.Lost() != lost || lost < 1000 {
+			t.Errorf("%v came, so %d are lost, not %d", came, lost, c.Lost())
+		}
+	})
 }
