@@ -1,0 +1,5 @@
+# Rows: error output, but the reply is ok
+# %%
+get_ipython().showtraceback((ValueError, ValueError("shown"), None))
+# %%
+"on"

@@ -1,0 +1,5 @@
+# Rows: UsageError, no error output; the rest does not run
+# %%
+%undefined
+# %%
+"never"
