@@ -208,11 +208,16 @@ func (c *cellOutputs) continues(name string) bool {
 // write adds text of a stream.
 func (c *cellOutputs) write(name, text string) {
 	if !c.continues(name) {
-		c.add(notebook.Output{Type: "stream", Name: name})
+		c.add(notebook.Output{Type: "stream", Name: name, Text: text})
 		c.text = new(strings.Builder)
+		return
+	}
+	last := &c.cell.Outputs[len(c.cell.Outputs)-1]
+	if c.text.Len() == 0 {
+		c.text.WriteString(last.Text)
 	}
 	c.text.WriteString(text)
-	c.cell.Outputs[len(c.cell.Outputs)-1].Text = c.text.String()
+	last.Text = c.text.String()
 }
 
 // add appends an output and returns its place.
@@ -265,12 +270,16 @@ func (o *outputs) update(id string, out notebook.Output, size int64) {
 	}
 }
 
+// tracebackLines is how many strings a traceback may have; IPython makes one for each
+// frame.
+const tracebackLines = 2000
+
 // exception adds an error, shortened if it is long. Where the limit is reached the
 // newest one is kept all the same: it says what went wrong.
 func (o *outputs) exception(c *cellOutputs, out notebook.Output) {
 	out.EName, out.EValue = cutMiddle(out.EName, messageLimit), cutMiddle(out.EValue, tracebackLimit)
-	if whole := strings.Join(out.Traceback, "\n"); len(whole) > 4*tracebackLimit {
-		out.Traceback = strings.Split(cutMiddle(whole, 4*tracebackLimit), "\n")
+	if whole := strings.Join(out.Traceback, "\n"); len(whole) > 4*tracebackLimit || len(out.Traceback) > tracebackLines {
+		out.Traceback = []string{cutMiddle(whole, 4*tracebackLimit)} // readers join it in any case
 	}
 	size := out.Size()
 	room, cut := o.room(c)
@@ -293,7 +302,7 @@ func (o *outputs) mark(c *cellOutputs, why string) {
 	}
 	c.cut = why
 	begin := ""
-	if c.continues("stderr") && !strings.HasSuffix(c.text.String(), "\n") {
+	if c.continues("stderr") && !strings.HasSuffix(c.cell.Outputs[len(c.cell.Outputs)-1].Text, "\n") {
 		begin = "\n"
 	}
 	c.write("stderr", fmt.Sprintf("%s[nbpress: output cut: %s]\n", begin, why))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"regexp"
 
 	"nbpress/runner"
 	"nbpress/runner/internal/jupyter"
@@ -68,8 +69,13 @@ func socketParent() string {
 	return "/tmp"
 }
 
-// Log returns the end of what the kernel wrote to its standard output and error.
-func (k *Kernel) Log() []byte { return k.log.last(logTail) }
+// Log returns the end of what the kernel wrote to its standard output and error, without
+// ipykernel's warning that others may listen: on this machine nobody can.
+func (k *Kernel) Log() []byte {
+	return insecure.ReplaceAll(k.log.last(logTail), nil)
+}
+
+var insecure = regexp.MustCompile(`(?m)^.*Kernel is running over TCP without encryption\..*\n?`)
 
 // Close ends the kernel, and what it started in its process group.
 func (k *Kernel) Close() error {

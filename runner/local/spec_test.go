@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -29,15 +30,15 @@ import (
 // findSpec returns a kernel of the tests' environment.
 func findSpec(t *testing.T, name string) kernelspec.Spec {
 	t.Helper()
+	if name == "xpython" && runtime.GOARCH != "amd64" {
+		t.Skip("xeus-python has no wheel for this platform")
+	}
 	e, err := local.FindEnvironment(t.Context(), testenv.Python(t), os.LookupEnv)
 	if err != nil {
 		t.Fatal(err)
 	}
 	spec, err := kernelspec.Find(e, kernelspec.Dirs(e, os.LookupEnv), name)
 	if err != nil {
-		if _, statErr := os.Stat(filepath.Join(e.Prefix, "bin", "xpython")); name == "xpython" && statErr != nil {
-			t.Skip("xeus-python has no wheel for this platform")
-		}
 		t.Fatal(err)
 	}
 	return spec
@@ -210,6 +211,7 @@ func TestStartSpec_SaysHowAKernelFailsToStart(t *testing.T) {
 		"prints garbage":  {"head -c 300000 /dev/zero; echo end; exec sleep 600", runner.StartTimeout, "connect to the kernel: dial of channel shell: ", "^\\[nbpress: only the end of 300004 bytes\\](.|\n)*end\n$"},
 		"private file":    {`stat -c %a "$1"; stat -c %a "$(dirname "$1")"; exit 1`, runner.KernelDied, "the kernel died before it was ready: exit status 1", "^600\n700\n$"},
 		"as jupyter does": {`echo "$MADE_BY" $JPY_PARENT_PID; exit 1`, runner.KernelDied, "the kernel died before it was ready: exit status 1", "^the test in " + regexp.QuoteMeta(os.Getenv("HOME")) + " " + strconv.Itoa(os.Getpid()) + "\n$"},
+		"ipykernel 7":     {`echo "[IPKernelApp] WARNING | Kernel is running over TCP without encryption. All is lost."; echo more; exit 1`, runner.KernelDied, "the kernel died before it was ready: exit status 1", "^more\n$"},
 		"its own session": {`( : < /dev/tty ); read -r _ _ _ _ _ session _ < /proc/$$/stat; [ "$session" = $$ ] && exit 1`, runner.KernelDied, "the kernel died before it was ready: exit status 1", "/dev/tty"},
 		"what it started": {`sleep 600 & exec 1>&- 2>&-; exit 5`, runner.KernelDied, "the kernel died before it was ready: exit status 5", "^$"},
 		"another speaks":  {`exec ` + testenv.Python(t) + ` -c 'import json, socket, sys, time; c = json.load(open(sys.argv[1])); s = socket.create_server(("127.0.0.1", c["shell_port"])); a, _ = s.accept(); a.sendall(b"HTTP/1.0 400 Bad Request" * 9); time.sleep(600)' "$1"`, "", "", ""},
@@ -251,6 +253,35 @@ func TestStartSpec_NamesAProgramThatIsMissing(t *testing.T) {
 		}
 		if err == nil || !strings.HasPrefix(err.Error(), want) || !strings.Contains(err.Error(), filepath.Join(spec.Dir, "kernel.json")) {
 			t.Errorf("%s: got %v, want %s", argv0, err, want)
+		}
+	}
+}
+
+func TestStartSpec_InterruptsAsTheKernelWantsIt(t *testing.T) {
+	for mode, signals := range map[kernelspec.InterruptMode]bool{kernelspec.BySignal: true, kernelspec.ByMessage: false} {
+		spec := writeSpec(t, "trap 'echo interrupted; exit 7' INT; sleep 600")
+		spec.Interrupt = mode
+		kernel := startSpec(t, spec)
+		if signals != (kernel.Interrupt != nil) {
+			t.Fatalf("%s: interrupts by signal: %v", mode, kernel.Interrupt != nil)
+		}
+		if !signals {
+			continue
+		}
+		tick := time.NewTicker(10 * time.Millisecond) // the first ones may come before the trap is set
+		defer tick.Stop()
+		for died := false; !died; {
+			select {
+			case <-kernel.Died:
+				died = true
+			case <-tick.C:
+				if err := kernel.Interrupt(); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if err := kernel.Interrupt(); err != nil {
+			t.Errorf("of a kernel that has ended: %v", err)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package notebook
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -34,15 +35,25 @@ func (nb *Notebook) Encode() ([]byte, error) {
 	return w.buf, nil
 }
 
-// sizeHint returns about how long the file will be.
+// sizeHint returns about how long the file will be, rather too much.
 func (nb *Notebook) sizeHint() int {
+	const line = 12
 	size := 4096
 	for _, cell := range nb.Cells {
-		size += 1024 + len(cell.Source)*9/8
+		size += 1024 + len(cell.Source) + line*strings.Count(cell.Source, "\n")
 		for i := range cell.Outputs {
 			o := &cell.Outputs[i]
-			size += 256 + (len(o.Text)+len(o.Data.text)+len(o.Metadata.text))*9/8
+			size += 200 + len(o.Text) + line*strings.Count(o.Text, "\n") + o.Data.sizeHint() + o.Metadata.sizeHint()
 		}
+	}
+	return size + size/64
+}
+
+func (j JSON) sizeHint() int {
+	const indent = 10
+	size := len(j.text)
+	for _, split := range []string{",", "{", "[", `\n`} {
+		size += indent * bytes.Count(j.text, []byte(split))
 	}
 	return size
 }

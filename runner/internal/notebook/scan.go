@@ -3,6 +3,7 @@ package notebook
 import (
 	"bytes"
 	"encoding/json"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -46,12 +47,32 @@ func spanAt(data []byte, i int) span {
 }
 
 func stringEnd(data []byte, i int) int {
-	for i++; i < len(data) && data[i] != '"'; i++ {
-		if data[i] == '\\' {
+	i++
+	for range 24 { // most are short
+		switch {
+		case i >= len(data):
+			return len(data)
+		case data[i] == '"':
+			return i + 1
+		case data[i] == '\\':
 			i++
 		}
+		i++
 	}
-	return min(i+1, len(data))
+	for quote := -1; ; {
+		if quote < i {
+			n := bytes.IndexByte(data[min(i, len(data)):], '"')
+			if n < 0 {
+				return len(data)
+			}
+			quote = i + n
+		}
+		n := bytes.IndexByte(data[i:quote], '\\')
+		if n < 0 {
+			return quote + 1
+		}
+		i += n + 2
+	}
 }
 
 func scalarEnd(data []byte, i int) int {
@@ -94,11 +115,37 @@ func eachMember(data []byte, v span, f func(key, value span) error) error {
 	return nil
 }
 
-// text returns the string v.
+// text returns the string v, "" where v is empty.
 func text(data []byte, v span) string {
-	var s string
-	_ = json.Unmarshal(data[v.start:v.end], &s) // valid: see the top of the file
-	return s
+	if v.start == v.end {
+		return ""
+	}
+	s := data[v.start+1 : v.end-1]
+	var b strings.Builder
+	b.Grow(len(s))
+	for {
+		n := bytes.IndexByte(s, '\\')
+		if n < 0 {
+			writeValid(&b, s)
+			break
+		}
+		writeValid(&b, s[:n])
+		r, size := unescape(s[n:])
+		b.WriteRune(r)
+		s = s[n+size:]
+	}
+	if b.Len() < b.Cap()/8*7 {
+		return strings.Clone(b.String())
+	}
+	return b.String()
+}
+
+func writeValid(b *strings.Builder, s []byte) {
+	if utf8.Valid(s) {
+		b.Write(s)
+		return
+	}
+	b.WriteString(validUTF8(string(s)))
 }
 
 // decode returns v as maps, slices, strings, booleans and json.Numbers.

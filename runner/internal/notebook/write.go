@@ -172,52 +172,63 @@ func validUTF8(s string) string {
 	return string([]rune(s))
 }
 
-// lines writes a text as a list of its lines.
+// lines writes a text as a list of its lines, split where Python's
+// str.splitlines(keepends=True) does, which knows more line ends than a newline.
 func (w *writer) lines(s string, depth int) {
 	s = validUTF8(s)
-	first := true
+	w.beginLines(len(s), depth)
+	from := 0
+	for i := 0; i < len(s); {
+		c, n := s[i], 1
+		switch {
+		case c >= ' ' && c != '"' && c != '\\' && c != 0xc2 && c != 0xe2:
+			i++
+			continue
+		case c < utf8.RuneSelf:
+			w.raw(s[from:i])
+			w.escape(c)
+			if c == '\r' && i+1 < len(s) && s[i+1] == '\n' {
+				w.escape('\n')
+				n = 2
+			}
+			from = i + n
+		default:
+			if n = wideLineEnd(s[i:]); n == 0 {
+				i++
+				continue
+			}
+		}
+		i += n
+		if i < len(s) && (endsLine(rune(c)) || c >= utf8.RuneSelf) {
+			w.raw(s[from:i])
+			from = i
+			w.nextLine(depth)
+		}
+	}
+	w.raw(s[from:])
+	w.endLines(len(s), depth)
+}
+
+func (w *writer) beginLines(size, depth int) {
 	w.raw("[")
-	for s != "" {
-		n := firstLine(s)
-		w.item(first, depth)
+	if size > 0 {
+		w.newLine(depth + 1)
 		w.raw(`"`)
-		w.escaped(s[:n])
-		w.raw(`"`)
-		s, first = s[n:], false
 	}
-	w.endLines(first, depth)
 }
 
-func (w *writer) item(first bool, depth int) {
-	if !first {
-		w.raw(",")
-	}
+func (w *writer) nextLine(depth int) {
+	w.raw(`",`)
 	w.newLine(depth + 1)
+	w.raw(`"`)
 }
 
-func (w *writer) endLines(none bool, depth int) {
-	if !none {
+func (w *writer) endLines(size, depth int) {
+	if size > 0 {
+		w.raw(`"`)
 		w.newLine(depth)
 	}
 	w.raw("]")
-}
-
-// firstLine returns how long the first line of s is with its end, as Python's
-// str.splitlines(keepends=True) has it, which knows more line ends than a newline.
-func firstLine(s string) int {
-	for i := 0; i < len(s); i++ {
-		switch c := s[i]; {
-		case c == '\r' && i+1 < len(s) && s[i+1] == '\n':
-			return i + 2
-		case endsLine(rune(c)):
-			return i + 1
-		case c == 0xc2 || c == 0xe2:
-			if n := wideLineEnd(s[i:]); n > 0 {
-				return i + n
-			}
-		}
-	}
-	return len(s)
 }
 
 func endsLine(c rune) bool {
@@ -235,13 +246,16 @@ func wideLineEnd(s string) int {
 	return 0
 }
 
-// bundle writes a canonical MIME bundle, its texts as lists of lines.
+// bundle writes a MIME bundle, its texts as lists of lines.
 func (w *writer) bundle(text []byte, depth int) {
 	first := true
 	w.raw("{")
 	_ = eachMember(text, span{0, len(text)}, func(key, value span) error {
-		w.item(first, depth)
+		if !first {
+			w.raw(",")
+		}
 		first = false
+		w.newLine(depth + 1)
 		mime := text[key.start:key.end]
 		w.bytes(mime)
 		w.raw(": ")
@@ -258,42 +272,33 @@ func (w *writer) bundle(text []byte, depth int) {
 	w.raw("}")
 }
 
-// jsonLines writes what stands between the quotes of a canonical string as a list of
-// the lines that it means.
+// jsonLines is lines for what stands between the quotes of a canonical string.
 func (w *writer) jsonLines(s []byte, depth int) {
-	first := true
-	w.raw("[")
-	for len(s) > 0 {
-		n := firstJSONLine(s)
-		w.item(first, depth)
-		w.raw(`"`)
-		w.bytes(s[:n])
-		w.raw(`"`)
-		s, first = s[n:], false
-	}
-	w.endLines(first, depth)
-}
-
-// firstJSONLine is firstLine for what stands between the quotes of a canonical string.
-func firstJSONLine(s []byte) int {
-	for i := 0; i < len(s); i++ {
-		switch c := s[i]; {
-		case c == '\\':
-			r, size := unescape(s[i:])
-			i += size - 1
-			switch {
-			case r == '\r' && bytes.HasPrefix(s[i+1:], []byte(`\n`)):
-				return i + 3
-			case endsLine(r):
-				return i + 1
+	w.beginLines(len(s), depth)
+	from := 0
+	for i := 0; i < len(s); {
+		c, n, ends := s[i], 1, false
+		switch c {
+		case '\\':
+			var r rune
+			if r, n = unescape(s[i:]); r == '\r' && bytes.HasPrefix(s[i+n:], []byte(`\n`)) {
+				n += len(`\n`)
 			}
-		case c == 0xc2 || c == 0xe2:
-			if n := wideLineEnd(string(s[i:min(i+3, len(s))])); n > 0 {
-				return i + n
+			ends = endsLine(r)
+		case 0xc2, 0xe2:
+			if wide := wideLineEnd(string(s[i:min(i+3, len(s))])); wide > 0 {
+				n, ends = wide, true
 			}
 		}
+		i += n
+		if ends && i < len(s) {
+			w.bytes(s[from:i])
+			from = i
+			w.nextLine(depth)
+		}
 	}
-	return len(s)
+	w.bytes(s[from:])
+	w.endLines(len(s), depth)
 }
 
 func (w *writer) json(j JSON, depth int) {

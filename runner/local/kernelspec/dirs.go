@@ -89,17 +89,20 @@ func dataDir(system string, lookup Lookup) string {
 	if dir := lookup.get("JUPYTER_DATA_DIR"); dir != "" {
 		return dir
 	}
-	home := realHome(lookup)
-	switch {
-	case system == "darwin" && enabled(lookup, "JUPYTER_PLATFORM_DIRS"):
-		return filepath.Join(home, "Library", "Application Support", "Jupyter")
-	case system == "darwin":
-		return filepath.Join(home, "Library", "Jupyter")
+	home, name := realHome(lookup), "jupyter"
+	if system == "darwin" {
+		if !enabled(lookup, "JUPYTER_PLATFORM_DIRS") {
+			return filepath.Join(home, "Library", "Jupyter")
+		}
+		name = "Jupyter"
 	}
 	if dir := lookup.get("XDG_DATA_HOME"); dir != "" {
-		return filepath.Join(dir, "jupyter")
+		return filepath.Join(dir, name)
 	}
-	return filepath.Join(home, ".local", "share", "jupyter")
+	if system == "darwin" {
+		return filepath.Join(home, "Library", "Application Support", name)
+	}
+	return filepath.Join(home, ".local", "share", name)
 }
 
 // systemDirs returns the folders of Jupyter's data of all users.
@@ -108,18 +111,19 @@ func systemDirs(system string, e Environment, lookup Lookup) []string {
 	if !enabled(lookup, "JUPYTER_PLATFORM_DIRS") {
 		return dirs
 	}
+	name := "jupyter"
 	if system == "darwin" {
+		name = "Jupyter"
 		dirs = []string{"/Library/Application Support/Jupyter"}
 		if strings.HasPrefix(e.Prefix, "/opt/homebrew") {
 			dirs = append([]string{"/opt/homebrew/share/Jupyter"}, dirs...)
 		}
-		return dirs
 	}
 	if path := lookup.get("XDG_DATA_DIRS"); path != "" {
 		dirs = nil
 		for _, dir := range strings.Split(path, ":") {
 			if filepath.IsAbs(dir) {
-				dirs = append(dirs, filepath.Join(dir, "jupyter"))
+				dirs = append(dirs, filepath.Join(dir, name))
 			}
 		}
 	}
