@@ -58,7 +58,7 @@ longer than --timeout, 138 the kernel died.`,
 	f.BoolVar(&flags.allowUnknown, "allow-unknown", false, "give the notebook also parameters that it does not know")
 	f.StringVar(&flags.cwd, "cwd", "", "the `folder` that the notebook runs in (default: its own)")
 	f.StringVarP(&flags.kernel, "kernel", "k", "", "an installed kernel by its `name`, started as it is")
-	f.StringVar(&flags.python, "python", "", pythonUsage)
+	f.StringVar(&flags.python, "python", "", "the `interpreter` with ipykernel (default: of $VIRTUAL_ENV, of .venv, or python3)")
 	f.Var(&flags.timeout, "timeout", "how long one cell may take, such as 2m or 120 (default: no limit)")
 	f.Var(&flags.startTimeout, "start-timeout", "how long the kernel may take to start (default: 1m)")
 	f.BoolVar(&flags.allowErrors, "allow-errors", false, "go on after a cell that raised")

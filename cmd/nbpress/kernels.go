@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -24,7 +25,11 @@ func (k kernelChoice) start(ctx context.Context, dir string) (*local.Kernel, err
 	if k.installed != nil {
 		return local.StartSpec(ctx, *k.installed, dir)
 	}
-	return local.StartKernel(ctx, k.python, dir)
+	kernel, err := local.StartKernel(ctx, k.python, dir)
+	if errors.Is(err, local.ErrNoPython) { // it need not have all that reports need
+		err = fmt.Errorf("%v; install ipykernel there (python -m pip install ipykernel), or name another one with --python", err)
+	}
+	return kernel, err
 }
 
 // spec is what a notebook says of an installed kernel.

@@ -82,7 +82,7 @@ func New(ctx context.Context, o Options) (*Executor, error) {
 	if e.dir, err = ownFolder(e.dir); err != nil {
 		return nil, fmt.Errorf("sandbox folder: %w", err)
 	}
-	if e.python, err = findPython(ctx, o.Python); err != nil {
+	if e.python, err = findPython(ctx, o.Python, ipykernel, jinja2); err != nil {
 		return nil, err
 	}
 	if o.Processes == 0 {

@@ -29,7 +29,7 @@ type Kernel struct {
 
 // StartKernel starts a kernel of an interpreter in folder dir. It must be closed.
 func StartKernel(ctx context.Context, python, dir string) (*Kernel, error) {
-	found, err := findPython(ctx, python)
+	executable, err := kernelPython(ctx, python)
 	if err != nil {
 		return nil, err
 	}
@@ -48,7 +48,7 @@ func StartKernel(ctx context.Context, python, dir string) (*Kernel, error) {
 	)
 	if err == nil {
 		k.proc, err = groupSpawner{}.start(program{
-			argv: []string{found.Executable, launcher, "-f", connection},
+			argv: []string{executable, launcher, "-f", connection},
 			env:  os.Environ(), dir: dir, stdout: k.log, stderr: k.log,
 		})
 	}

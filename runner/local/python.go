@@ -1,12 +1,16 @@
 package local
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"strings"
+
+	"nbpress/runner/local/kernelspec"
 )
 
 // interpreter is what New found out about a Python.
@@ -16,8 +20,11 @@ type interpreter struct {
 	Versions   map[string]string
 }
 
-// needed are the distributions that a report cannot do without.
-var needed = [...]string{"ipykernel", "Jinja2"}
+// The distributions that a kernel and, with the second, a report cannot do without.
+const (
+	ipykernel = "ipykernel"
+	jinja2    = "Jinja2"
+)
 
 const probeScript = `
 import json, os, sys
@@ -33,14 +40,14 @@ folders.update(p for p in sys.path if os.path.isdir(p))
 print(json.dumps({"Executable": sys.executable, "Folders": sorted(folders), "Versions": versions}))
 `
 
-// findPython asks an interpreter what it is and has.
-func findPython(ctx context.Context, python string) (interpreter, error) {
+// findPython asks an interpreter what it is and has of what is needed.
+func findPython(ctx context.Context, python string, needed ...string) (interpreter, error) {
 	if python == "" {
 		python = "python3"
 	}
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
-	args := append([]string{"-I", "-c", probeScript}, needed[:]...)
+	args := append([]string{"-I", "-c", probeScript}, needed...)
 	cmd := exec.CommandContext(ctx, python, args...)
 	cmd.WaitDelay = pipeGrace
 	out, err := cmd.Output()
@@ -57,6 +64,20 @@ func findPython(ctx context.Context, python string) (interpreter, error) {
 		}
 	}
 	return found, nil
+}
+
+// kernelPython returns the path of an interpreter that has ipykernel. To ask it takes as
+// long as a third of starting a kernel, so its files are asked first.
+func kernelPython(ctx context.Context, python string) (string, error) {
+	if path, err := exec.LookPath(cmp.Or(python, "python3")); err == nil {
+		if environment, err := kernelspec.EnvironmentOf(path, os.LookupEnv); err == nil {
+			if spec, err := kernelspec.Find(environment, nil, "python3"); err == nil {
+				return spec.Argv[0], nil
+			}
+		}
+	}
+	found, err := findPython(ctx, python, ipykernel)
+	return found.Executable, err
 }
 
 // lastWords returns the last line that a program wrote to its standard error.
