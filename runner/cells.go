@@ -308,6 +308,7 @@ func (r *cellsRun) cell(ctx context.Context, p Progress) (verdict, error) {
 	defer cancel()
 	out := r.out.begin(p.Index, r.nb.Cells[p.Index])
 	out.number = p.Cell
+	r.out.widgets.synchronize(r.client.SendComm)
 	reply, err := r.saver.execute(timed, r.client, source, r.out.message)
 	defer func() { out.finish(reply) }()
 	if err != nil && timed.Err() != nil && errors.Is(err, timed.Err()) {

@@ -2,6 +2,7 @@ package runner
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -26,7 +27,7 @@ type outputs struct {
 	widgets  *widgets
 }
 
-// cellOutputs are the outputs of one cell.
+// cellOutputs are the outputs of one cell, or of an output widget.
 type cellOutputs struct {
 	number int // among the executed cells, from 1: its count, unless the kernel says otherwise
 	cell   *notebook.Cell
@@ -38,6 +39,8 @@ type cellOutputs struct {
 	cut    string              // why nothing but an error is kept any more; "" while all is
 	spare  int                 // 1 + the place of the error that is kept beyond the limit
 	times  map[string]string
+
+	changed bool // of an output widget: the kernel does not know what it shows
 }
 
 // placed is one entry of a cell's outputs that has a display_id.
@@ -75,8 +78,21 @@ func (o *outputs) message(m jupyter.Message) {
 		return
 	}
 	if c == nil {
-		return // of the client's own probes
+		return // of the client's own requests
 	}
+	switch m.Type {
+	case "status":
+		c.status(m)
+	case "execute_input":
+		c.note("iopub.execute_input", m)
+		c.count(m)
+	default:
+		o.show(cmp.Or(o.widgets.shownBy(m.ParentID), c), m)
+	}
+}
+
+// show applies a message of output to the cell, or the output widget, that shows it.
+func (o *outputs) show(c *cellOutputs, m jupyter.Message) {
 	switch m.Type {
 	case "stream", "display_data", "execute_result", "update_display_data", "error":
 		o.output(c, m)
@@ -87,11 +103,6 @@ func (o *outputs) message(m jupyter.Message) {
 			return
 		}
 		o.drop(c)
-	case "status":
-		c.status(m)
-	case "execute_input":
-		c.note("iopub.execute_input", m)
-		c.count(m)
 	default:
 		if m.Dropped > 0 {
 			o.mark(c, tooFast)
@@ -267,6 +278,7 @@ func (o *outputs) update(id string, out notebook.Output, size int64) {
 		d.size = size
 		shown := &d.of.cell.Outputs[d.at]
 		shown.Data, shown.Metadata = out.Data, out.Metadata
+		d.of.changed = true
 	}
 }
 

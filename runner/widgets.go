@@ -5,9 +5,8 @@ import (
 	"cmp"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"iter"
-	"math"
 	"slices"
 
 	"nbpress/runner/internal/jupyter"
@@ -20,11 +19,11 @@ import (
 // describes them. It is written into the notebook, so that Jupyter and nbconvert draw
 // the widgets without a kernel. What it keeps counts into the notebook's limit.
 type widgets struct {
-	out     *outputs          // whose limit it counts into
-	models  map[string]*model // by comm id
-	short   map[string]string // names and values of which every model has some
-	foreign string            // the first target of a comm that is no widget's
-	cut     bool              // there was no room for something
+	out     *outputs            // whose limit it counts into
+	models  map[string]*model   // by comm id
+	capture map[string][]*model // output widgets by the request whose output they show; the last one does
+	foreign string              // the first target of a comm that is no widget's
+	cut     string              // there was no room for something
 }
 
 // model is the state of one widget.
@@ -32,28 +31,43 @@ type model struct {
 	fields  []field // sorted by key
 	buffers []buffer
 	size    int64 // as counted in outputs.used
+	closed  bool
+
+	// Of output widgets only.
+	request string       // whose output it captures; "": none
+	outputs *cellOutputs // stands for the field of that name once something was captured; else nil
 }
 
-// field is one entry of a model's state, its value as the kernel sent it.
-type field struct{ key, value string }
+// field is one entry of a model's state.
+type field struct {
+	key   string
+	value notebook.JSON
+}
 
 // buffer is a binary value, which stands outside of the state.
 type buffer struct {
-	key  string // of the field that it belongs to
-	path string // where in the state: a JSON array that begins with key
-	data string // base64
+	key  string        // of the field that it belongs to
+	path notebook.JSON // where in the state: an array that begins with key
+	data string        // base64
 }
 
 // About what a model, a field and a buffer take beside their texts, in memory and in
 // the file.
 const (
 	modelOverhead  = 256
-	fieldOverhead  = 32
+	fieldOverhead  = 48
 	bufferOverhead = 192
 )
 
-func (f field) size() int64  { return int64(fieldOverhead + len(f.key) + len(f.value)) }
-func (b buffer) size() int64 { return int64(bufferOverhead + len(b.key) + len(b.path) + len(b.data)) }
+// What a model has at most: no widget comes near it.
+const (
+	mostFields  = 10_000
+	mostBuffers = 10_000
+	mostPaths   = 1 << 20 // bytes of the paths in one message
+)
+
+func (f field) size() int64  { return int64(fieldOverhead + len(f.key) + f.value.Size()) }
+func (b buffer) size() int64 { return int64(bufferOverhead + len(b.key) + b.path.Size() + len(b.data)) }
 
 // comm is the content of the three comm messages.
 type comm struct {
@@ -67,14 +81,14 @@ type comm struct {
 }
 
 func newWidgets(out *outputs) *widgets {
-	return &widgets{out: out, models: make(map[string]*model), short: make(map[string]string)}
+	return &widgets{out: out, models: make(map[string]*model), capture: make(map[string][]*model)}
 }
 
-// message applies a comm message. A comm_close changes nothing: outputs of cells still
-// show the widget, and it is drawn as it was last, which is what nbclient does.
+// message applies a comm message. A closed widget stays: outputs of cells still show
+// it, and it is drawn as it was last, which is what nbclient does.
 func (w *widgets) message(m jupyter.Message) {
 	if m.Dropped > 0 {
-		w.cut = true
+		w.lose(tooFast)
 		return
 	}
 	var c comm
@@ -89,7 +103,10 @@ func (w *widgets) message(m jupyter.Message) {
 			w.out.used -= model.size
 			delete(w.models, c.ID)
 		}
-	case m.Type == "comm_close", model == nil:
+	case model == nil:
+	case m.Type == "comm_close":
+		w.redirect(model, "") // the kernel can no longer say when to end that
+		model.closed = true
 	case c.Data.Method != "echo_update": // that tells other front ends what one of them has set
 		w.update(model, c, m.Buffers)
 	}
@@ -99,7 +116,7 @@ func (w *widgets) message(m jupyter.Message) {
 func (w *widgets) open(id string) *model {
 	m := &model{size: int64(modelOverhead + 2*len(id))}
 	if m.size > w.room() {
-		w.cut = true
+		w.lose(w.keeps())
 		return nil
 	}
 	w.out.used += m.size
@@ -109,12 +126,25 @@ func (w *widgets) open(id string) *model {
 
 func (w *widgets) room() int64 { return max(w.out.limit-w.out.used, 0) }
 
+func (w *widgets) keeps() string {
+	return fmt.Sprintf("a notebook keeps %s of outputs and widgets", megabytes(w.out.limit))
+}
+
+func (w *widgets) lose(why string) { w.cut = cmp.Or(w.cut, why) }
+
 // update merges what a message says into a model: all of it, or nothing where there is
 // no room, and then it reports false.
 func (w *widgets) update(m *model, c comm, parts [][]byte) bool {
-	fields, ok := w.read(c.Data.State, w.room()+m.size)
-	if !ok {
-		w.cut = true
+	if len(c.Data.State) == 0 {
+		return true // a message of the widget's own
+	}
+	fields, err := read(c.Data.State, w.room()+m.size)
+	switch {
+	case errors.Is(err, notebook.ErrTooLarge):
+		w.lose(w.keeps())
+		return false
+	case err != nil:
+		w.lose(err.Error())
 		return false
 	}
 	buffers := m.withBuffers(fields, pair(c.Data.Paths, parts))
@@ -134,63 +164,38 @@ func (w *widgets) update(m *model, c comm, parts [][]byte) bool {
 			fresh++
 		}
 	}
-	if grown > w.room() {
-		w.cut = true
+	if grown > w.room() || len(m.fields)+fresh > mostFields || len(buffers) > mostBuffers {
+		w.lose(w.keeps())
 		return false
 	}
 	w.out.used += grown
 	m.size += grown
 	m.set(fields, fresh)
-	m.buffers = buffers
+	m.buffers, m.closed = buffers, false
+	w.follow(m, fields)
 	return true
 }
 
-// read returns the fields of a state, sorted, none where it is no object, and false
-// where they take more than most. Of a key that occurs twice the last one counts.
-func (w *widgets) read(state json.RawMessage, most int64) ([]field, bool) {
+// read returns the fields of a state, sorted; none where it is no object.
+// notebook.ErrTooLarge: they count for more than most, or are too many.
+func read(state json.RawMessage, most int64) ([]field, error) {
+	parsed, err := notebook.ParseJSON(state, int(most))
+	if err != nil {
+		return nil, fmt.Errorf("a widget's state: %w", err)
+	}
 	var fields []field
-	for key, value := range members(state) {
-		if _, err := notebook.ParseJSON(value, math.MaxInt32); err != nil {
-			w.cut = true // nested deeper than Jupyter can read
-			continue
-		}
-		f := field{w.text(key), w.text(value)}
-		if most -= f.size(); most < 0 {
-			return nil, false
+	for key, value := range parsed.Members() {
+		f := field{key, value}
+		if most -= f.size(); most < 0 || len(fields) == mostFields {
+			return nil, notebook.ErrTooLarge
 		}
 		fields = append(fields, f)
 	}
-	slices.SortStableFunc(fields, byKey)
-	kept := fields[:0]
-	for i, f := range fields {
-		if i+1 == len(fields) || fields[i+1].key != f.key {
-			kept = append(kept, f)
-		}
-	}
-	return kept, true
+	return fields, nil
 }
-
-func byKey(a, b field) int { return cmp.Compare(a.key, b.key) }
 
 func find(fields []field, key string) (int, bool) {
-	return slices.BinarySearchFunc(fields, field{key: key}, byKey)
-}
-
-// text returns b as a string, short ones shared: most of a layout is the same names
-// and nulls as of every other.
-func (w *widgets) text(b []byte) string {
-	const longest, most = 32, 4096
-	if len(b) > longest {
-		return string(b)
-	}
-	s, known := w.short[string(b)]
-	if !known {
-		s = string(b)
-		if len(w.short) < most {
-			w.short[s] = s
-		}
-	}
-	return s
+	return slices.BinarySearchFunc(fields, key, func(f field, key string) int { return cmp.Compare(f.key, key) })
 }
 
 // set replaces and adds fields, fresh of which are new.
@@ -217,19 +222,22 @@ func (m *model) set(fields []field, fresh int) {
 // pair returns a message's buffers: the first path is the first buffer's, and so on to
 // the end of the shorter list. A path that cannot be one is left out with its buffer.
 func pair(paths json.RawMessage, parts [][]byte) []buffer {
+	if len(parts) == 0 {
+		return nil
+	}
+	parsed, _ := notebook.ParseJSON(paths, mostPaths)
 	var buffers []buffer
-	for path := range elements(paths) {
+	for path := range parsed.Elements() {
 		if len(parts) == 0 {
 			break
 		}
-		part := parts[0]
-		parts = parts[1:]
-		for first := range elements(path) {
-			if first[0] == '"' {
-				buffers = append(buffers, buffer{key: string(unquote(first)), path: compact(path), data: base64.StdEncoding.EncodeToString(part)})
+		for first := range path.Elements() {
+			if key, ok := first.Text(); ok {
+				buffers = append(buffers, buffer{key: key, path: path, data: base64.StdEncoding.EncodeToString(parts[0])})
 			}
 			break
 		}
+		parts = parts[1:]
 	}
 	return buffers
 }
@@ -240,27 +248,156 @@ func pair(paths json.RawMessage, parts [][]byte) []buffer {
 func (m *model) withBuffers(fields []field, sent []buffer) []buffer {
 	latest, keys := make(map[string]buffer, len(sent)), make(map[string]bool, len(sent))
 	for _, b := range sent {
-		latest[b.path], keys[b.key] = b, true
+		latest[b.path.String()], keys[b.key] = b, true
 	}
 	var buffers []buffer
 	for _, old := range m.buffers {
 		_, replaced := find(fields, old.key)
-		b, ok := latest[old.path]
+		b, ok := latest[old.path.String()]
 		switch {
 		case ok:
 			buffers = append(buffers, b)
-			delete(latest, old.path)
+			delete(latest, old.path.String())
 		case !replaced && !keys[old.key]:
 			buffers = append(buffers, old)
 		}
 	}
 	for _, b := range sent {
-		if b, ok := latest[b.path]; ok {
+		if b, ok := latest[b.path.String()]; ok {
 			buffers = append(buffers, b)
-			delete(latest, b.path)
+			delete(latest, b.path.String())
 		}
 	}
 	return buffers
+}
+
+// follow does what an output widget's front end does when the kernel has set fields.
+func (w *widgets) follow(m *model, fields []field) {
+	if m.text("_model_module") != "@jupyter-widgets/output" || m.text("_model_name") != "OutputModel" {
+		return
+	}
+	if _, told := find(fields, "outputs"); told && m.outputs != nil {
+		w.out.drop(m.outputs)
+		m.outputs = nil
+	}
+	if _, told := find(fields, "msg_id"); told {
+		w.redirect(m, m.text("msg_id"))
+	}
+}
+
+// redirect makes an output widget show the output of a request instead of the cell, or
+// of another widget, until the next redirect. "" ends it.
+func (w *widgets) redirect(m *model, request string) {
+	if request == m.request {
+		return
+	}
+	others := slices.DeleteFunc(w.capture[m.request], func(other *model) bool { return other == m })
+	w.capture[m.request] = others
+	if len(others) == 0 {
+		delete(w.capture, m.request)
+	}
+	if m.request = request; request != "" {
+		w.capture[request] = append(w.capture[request], m)
+	}
+}
+
+// shownBy returns what shows a request's output in a cell's stead, nil where nothing
+// does.
+func (w *widgets) shownBy(request string) *cellOutputs {
+	widgets := w.capture[request]
+	if len(widgets) == 0 {
+		return nil
+	}
+	m := widgets[len(widgets)-1]
+	if m.outputs == nil {
+		w.takeOver(m)
+	}
+	m.outputs.changed = true
+	return m.outputs
+}
+
+// takeOver makes outputs of what the kernel has told that the widget shows.
+func (w *widgets) takeOver(m *model) {
+	m.outputs = &cellOutputs{cell: &notebook.Cell{Type: "code"}}
+	i, ok := find(m.fields, "outputs")
+	if !ok {
+		return
+	}
+	told := m.fields[i].value
+	w.out.used -= int64(told.Size())
+	m.size -= int64(told.Size())
+	m.fields[i].value = notebook.JSON{}
+	for output := range told.Elements() {
+		content, _ := output.MarshalJSON() // it has the members of a message
+		var kind struct {
+			Type string `json:"output_type"`
+		}
+		_ = json.Unmarshal(content, &kind)
+		w.out.show(m.outputs, jupyter.Message{Type: kind.Type, Content: content})
+	}
+}
+
+// synchronize tells the kernel what output widgets show that it does not know, so that
+// the notebook's code can read it. It does not matter whether that arrives: a kernel
+// that is gone says so when the next cell is sent.
+func (w *widgets) synchronize(send func(commID string, data any) error) {
+	for id, m := range w.models {
+		if m.outputs == nil || !m.outputs.changed || m.closed {
+			continue
+		}
+		m.outputs.changed = false
+		_ = send(id, map[string]any{
+			"method": "update", "state": map[string]any{"outputs": shownOutputs(m.outputs.cell)}, "buffer_paths": []any{},
+		})
+	}
+}
+
+// shownOutputs returns outputs as output widgets have them: as in a notebook, but with
+// whole texts.
+func shownOutputs(cell *notebook.Cell) []any {
+	shown := make([]any, len(cell.Outputs))
+	for i, o := range cell.Outputs {
+		fields := shownOutput{"output_type": o.Type}
+		switch o.Type {
+		case "stream":
+			fields["name"], fields["text"] = o.Name, o.Text
+		case "error":
+			fields["ename"], fields["evalue"], fields["traceback"] = o.EName, o.EValue, o.Traceback
+		default:
+			fields["data"], fields["metadata"] = o.Data, o.Metadata
+		}
+		if o.Type == "execute_result" {
+			fields["execution_count"] = o.ExecutionCount
+		}
+		shown[i] = fields
+	}
+	return shown
+}
+
+// shownOutput is one output of an output widget.
+type shownOutput map[string]any
+
+// Tree returns the output as it is written.
+func (o shownOutput) Tree() any { return map[string]any(o) }
+
+// MarshalJSON writes the output for the kernel, where code may print it: in the order
+// in which nbclient does it.
+func (o shownOutput) MarshalJSON() ([]byte, error) {
+	var b bytes.Buffer
+	separator := '{'
+	for _, key := range []string{"output_type", "name", "text", "ename", "evalue", "traceback", "metadata", "data", "execution_count"} {
+		if o[key] == nil {
+			continue
+		}
+		value, err := json.Marshal(o[key])
+		if err != nil {
+			return nil, err
+		}
+		fmt.Fprintf(&b, "%c%q:%s", separator, key, value)
+		separator = ','
+	}
+	b.WriteByte('}')
+	return b.Bytes(), nil
 }
 
 // metadata returns what the notebook's metadata says of its widgets, nil where it has
@@ -268,7 +405,7 @@ func (m *model) withBuffers(fields []field, sent []buffer) []buffer {
 func (w *widgets) metadata() map[string]any {
 	state := make(map[string]any)
 	for id, m := range w.models {
-		if m.value("_model_name") != nil {
+		if _, named := find(m.fields, "_model_name"); named {
 			state[id] = m
 		}
 	}
@@ -280,133 +417,54 @@ func (w *widgets) metadata() map[string]any {
 	}}
 }
 
-func (m *model) value(key string) any {
-	if i, ok := find(m.fields, key); ok {
-		return json.RawMessage(m.fields[i].value)
+// text returns the string that is a field's value, "" where it is none.
+func (m *model) text(key string) string {
+	i, ok := find(m.fields, key)
+	if !ok {
+		return ""
 	}
-	return nil
+	s, _ := m.fields[i].value.Text()
+	return s
 }
 
-// MarshalJSON writes the model as
+// Tree returns the model as
 // https://github.com/jupyter-widgets/ipywidgets/blob/main/packages/schema/v2/state.schema.json
 // describes it.
-func (m *model) MarshalJSON() ([]byte, error) {
-	state := make(map[string]json.RawMessage, len(m.fields))
+func (m *model) Tree() any {
+	state := make(map[string]any, len(m.fields))
 	for _, f := range m.fields {
-		state[f.key] = json.RawMessage(f.value)
+		state[f.key] = f.value
 	}
-	tree := map[string]any{
-		"model_name": m.value("_model_name"), "model_module": m.value("_model_module"),
-		"model_module_version": m.value("_model_module_version"), "state": state,
+	if m.outputs != nil {
+		state["outputs"] = shownOutputs(m.outputs.cell)
+	}
+	tree := map[string]any{"state": state}
+	for _, key := range []string{"model_name", "model_module", "model_module_version"} {
+		tree[key] = state["_"+key] // null where there is none
 	}
 	if len(m.buffers) > 0 {
 		buffers := make([]any, len(m.buffers))
 		for i, b := range m.buffers {
-			buffers[i] = map[string]any{"data": b.data, "encoding": "base64", "path": json.RawMessage(b.path)}
+			buffers[i] = map[string]any{"data": b.data, "encoding": "base64", "path": b.path}
 		}
 		tree["buffers"] = buffers
 	}
-	return json.Marshal(tree)
+	return tree
 }
 
 // warnings says what of the widgets is not in the notebook.
 func (w *widgets) warnings() []string {
+	for _, m := range w.models {
+		if m.outputs != nil && m.outputs.cut != "" {
+			w.lose(m.outputs.cut)
+		}
+	}
 	var notes []string
-	if w.cut {
-		notes = append(notes, fmt.Sprintf("the state of widgets was cut: a notebook keeps %s of outputs and widgets", megabytes(w.out.limit)))
+	if w.cut != "" {
+		notes = append(notes, "what widgets show is not complete: "+w.cut)
 	}
 	if w.foreign != "" {
 		notes = append(notes, fmt.Sprintf("the notebook talks to a front end's %q, which there is none of: what that would show is missing", w.foreign))
 	}
 	return notes
-}
-
-// members are the members of an object in valid JSON; of what is no object, none.
-func members(object []byte) iter.Seq2[[]byte, []byte] {
-	return func(yield func(key, value []byte) bool) {
-		i := skipBlanks(object, 0)
-		if i == len(object) || object[i] != '{' {
-			return
-		}
-		for i = skipBlanks(object, i+1); object[i] == '"'; {
-			end := valueEnd(object, i)
-			start := skipBlanks(object, skipBlanks(object, end)+1)
-			stop := valueEnd(object, start)
-			if !yield(unquote(object[i:end]), object[start:stop]) {
-				return
-			}
-			if i = skipBlanks(object, stop); object[i] == ',' {
-				i = skipBlanks(object, i+1)
-			}
-		}
-	}
-}
-
-// elements are the elements of an array in valid JSON; of what is no array, none.
-func elements(array []byte) iter.Seq[[]byte] {
-	return func(yield func([]byte) bool) {
-		i := skipBlanks(array, 0)
-		if i == len(array) || array[i] != '[' {
-			return
-		}
-		for i = skipBlanks(array, i+1); array[i] != ']'; {
-			end := valueEnd(array, i)
-			if !yield(array[i:end]) {
-				return
-			}
-			if i = skipBlanks(array, end); array[i] == ',' {
-				i = skipBlanks(array, i+1)
-			}
-		}
-	}
-}
-
-func skipBlanks(data []byte, i int) int {
-	for i < len(data) && (data[i] == ' ' || data[i] == '\n' || data[i] == '\t' || data[i] == '\r') {
-		i++
-	}
-	return i
-}
-
-// valueEnd returns where the value ends that begins at i.
-func valueEnd(data []byte, i int) int {
-	for depth := 0; i < len(data); i++ {
-		switch data[i] {
-		case '"':
-			for i++; data[i] != '"'; i++ {
-				if data[i] == '\\' {
-					i++
-				}
-			}
-		case '{', '[':
-			depth++
-			continue
-		case '}', ']':
-			depth--
-		default: // a number or a word, or what stands between values
-			if depth == 0 {
-				return i + len(data[i:]) - len(bytes.TrimLeft(data[i:], "-+.0123456789aeflnrstuE"))
-			}
-			continue
-		}
-		if depth == 0 {
-			return i + 1
-		}
-	}
-	return i
-}
-
-func unquote(quoted []byte) []byte {
-	if bytes.IndexByte(quoted, '\\') < 0 {
-		return quoted[1 : len(quoted)-1]
-	}
-	var s string
-	_ = json.Unmarshal(quoted, &s)
-	return []byte(s)
-}
-
-func compact(value []byte) string {
-	var b bytes.Buffer
-	_ = json.Compact(&b, value)
-	return b.String()
 }

@@ -2,6 +2,8 @@ package runner
 
 import (
 	"bytes"
+	"cmp"
+	"context"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -10,9 +12,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 
 	"nbpress/internal/testenv"
 	"nbpress/runner/internal/jupyter"
@@ -37,6 +40,21 @@ func commMessage(kind, content string, buffers []string) jupyter.Message {
 	return m
 }
 
+// outputWidget makes the comm_open of an output widget that shows outputs.
+func outputWidget(id, outputs string) jupyter.Message {
+	return opened(id, `{"state":{"_model_name":"OutputModel","_model_module":"@jupyter-widgets/output","msg_id":"","outputs":`+outputs+`}}`)
+}
+
+// captures makes the message by which an output widget begins, or with "" ends, to show
+// a request's output.
+func captures(id, request string) jupyter.Message {
+	return told(id, fmt.Sprintf(`{"method":"update","state":{"msg_id":%q},"buffer_paths":[]}`, request))
+}
+
+func printed(text string) jupyter.Message {
+	return own("stream", fmt.Sprintf(`{"name":"stdout","text":%q}`, text))
+}
+
 // slider is a state of a widget.
 const slider = `{"state":{"_model_name":"IntSliderModel","_model_module":"@jupyter-widgets/controls","_model_module_version":"2.0.0","value":1}}`
 
@@ -45,13 +63,87 @@ func TestWidgets_KeepTheirState(t *testing.T) {
 		limit    int64
 		messages []jupyter.Message
 		want     string // of each model "id name state buffers"
+		cell     string // as shown returns it, if it shows anything
 		warnings []string
 	}{
+		"an output widget shows the output while it captures": {
+			messages: []jupyter.Message{
+				outputWidget("o", `[]`), captures("o", "now"), printed("a"), printed("b"), own("error", `{"ename":"E","evalue":"e"}`),
+				own("execute_result", `{"data":{"text/plain":"1"},"execution_count":3}`), captures("o", ""), printed("c"),
+			},
+			want: `o OutputModel {"msg_id":"","outputs":[{"name":"stdout","output_type":"stream","text":"ab"},` +
+				`{"ename":"E","evalue":"e","output_type":"error","traceback":[]},` +
+				`{"data":{"text/plain":"1"},"execution_count":3,"metadata":{},"output_type":"execute_result"}]}`,
+			cell: "[ ] stdout c",
+		},
+		"it captures of one request": {
+			messages: []jupyter.Message{outputWidget("o", `[]`), captures("o", "earlier"), printed("a"), captures("o", "now"), captures("o", ""), printed("b")},
+			want:     `o OutputModel {"msg_id":"","outputs":[]}`,
+			cell:     "[ ] stdout ab",
+		},
+		"the innermost widget captures": {
+			messages: []jupyter.Message{
+				outputWidget("o", `[]`), outputWidget("p", `[]`), captures("o", "now"), captures("p", "now"), printed("p1"),
+				captures("o", ""), printed("p2"), captures("o", "now"), printed("o"), captures("o", ""), captures("p", ""), printed("c"),
+			},
+			want: `o OutputModel {"msg_id":"","outputs":[{"name":"stdout","output_type":"stream","text":"o"}]} | ` +
+				`p OutputModel {"msg_id":"","outputs":[{"name":"stdout","output_type":"stream","text":"p1p2"}]}`,
+			cell: "[ ] stdout c",
+		},
+		"no other widget captures": {
+			messages: []jupyter.Message{opened("a", slider), captures("a", "now"), printed("c")},
+			want:     `a IntSliderModel {"msg_id":"now","value":1}`,
+			cell:     "[ ] stdout c",
+		},
+		"a widget that is closed captures no longer": {
+			messages: []jupyter.Message{outputWidget("o", `[]`), captures("o", "now"), commMessage("comm_close", `{"comm_id":"o"}`, nil), printed("c")},
+			want:     `o OutputModel {"msg_id":"now","outputs":[]}`,
+			cell:     "[ ] stdout c",
+		},
+		"what is cleared in a widget, at once or before the next output": {
+			messages: []jupyter.Message{
+				outputWidget("o", `[]`), printed("c"), captures("o", "now"), printed("a"), own("clear_output", `{}`), printed("b"),
+				own("clear_output", `{"wait":true}`), captures("o", ""), captures("o", "now"), printed("d"), own("clear_output", `{"wait":true}`),
+			},
+			want: `o OutputModel {"msg_id":"now","outputs":[{"name":"stdout","output_type":"stream","text":"d"}]}`,
+			cell: "[ ] stdout c",
+		},
+		"to what the kernel says that a widget shows, captured output is added": {
+			messages: []jupyter.Message{
+				outputWidget("o", `[{"name":"stdout","output_type":"stream","text":"a"},{"output_type":"display_data","data":{"application/json":[1.0]},"metadata":{}},7]`),
+				captures("o", "now"), printed("b"),
+			},
+			want: `o OutputModel {"msg_id":"now","outputs":[{"name":"stdout","output_type":"stream","text":"a"},` +
+				`{"data":{"application/json":[1.0]},"metadata":{},"output_type":"display_data"},{"name":"stdout","output_type":"stream","text":"b"}]}`,
+		},
+		"what the kernel says that a widget shows replaces captured output": {
+			messages: []jupyter.Message{
+				outputWidget("o", `[]`), captures("o", "now"), printed("a"), told("o", `{"state":{"outputs":[]}}`), printed("b"),
+				told("o", `{"state":{"outputs":[{"name":"stdout","output_type":"stream","text":"c"}]}}`),
+			},
+			want: `o OutputModel {"msg_id":"now","outputs":[{"name":"stdout","output_type":"stream","text":"c"}]}`,
+		},
+		"a display is updated where it is shown": {
+			messages: []jupyter.Message{
+				outputWidget("o", `[]`), own("display_data", `{"data":{"text/plain":"1"},"transient":{"display_id":"i"}}`), captures("o", "now"),
+				own("display_data", `{"data":{"text/plain":"2"},"transient":{"display_id":"i"}}`),
+				own("update_display_data", `{"data":{"text/plain":"3"},"transient":{"display_id":"i"}}`),
+			},
+			want: `o OutputModel {"msg_id":"now","outputs":[{"data":{"text/plain":"3"},"metadata":{},"output_type":"display_data"}]}`,
+			cell: "[ ] display_data 3",
+		},
+		"captured output over the limit": {
+			limit:    1000,
+			messages: []jupyter.Message{outputWidget("o", `[]`), captures("o", "now"), printed(strings.Repeat("x", 10)), own("display_data", `{"data":{"text/plain":"`+strings.Repeat("x", 1000)+`"}}`)},
+			want: `o OutputModel {"msg_id":"now","outputs":[{"name":"stdout","output_type":"stream","text":"xxxxxxxxxx"},` +
+				`{"name":"stderr","output_type":"stream","text":"[nbpress: output cut: a cell keeps 1000 bytes]\n"}]}`,
+			warnings: []string{"what widgets show is not complete: a cell keeps 1000 bytes"},
+		},
 		"updates are merged by key": {
 			messages: []jupyter.Message{
 				opened("a", slider), told("a", `{"method":"update","state":{"value":[1.0, {"x" : 1e2}],"min":null}}`), told("a", `{"state":{}}`),
 			},
-			want: `a IntSliderModel {"min":null,"value":[1.0,{"x":1e2}]}`,
+			want: `a IntSliderModel {"min":null,"value":[1.0,{"x":100.0}]}`,
 		},
 		"a state that is told again in a second comm_open is merged, too": {
 			messages: []jupyter.Message{opened("a", slider), opened("a", `{"state":{"value":2,"max":3}}`)},
@@ -104,21 +196,21 @@ func TestWidgets_KeepTheirState(t *testing.T) {
 				opened("a", `{"state":{"_model_name":"A"},"buffer_paths":[["v"],["w","x",0],["y"]]}`, "one", "two"),
 				opened("b", `{"state":{"_model_name":"B"},"buffer_paths":[["v"]]}`, "one", "two"),
 			},
-			want: `a A {} ["v"]=b25l ["w","x",0]=dHdv | b B {} ["v"]=b25l`,
+			want: `a A {} [v]=b25l [w x 0]=dHdv | b B {} [v]=b25l`,
 		},
 		"a path has one buffer, in its place": {
 			messages: []jupyter.Message{
 				opened("a", `{"state":{"_model_name":"A"},"buffer_paths":[["v"],["w"],["v"]]}`, "1", "2", "3"),
 				told("a", `{"state":{},"buffer_paths":[["x"], [ "v" ]]}`, "4", ""),
 			},
-			want: `a A {} ["v"]= ["w"]=Mg== ["x"]=NA==`,
+			want: `a A {} [v]= [w]=Mg== [x]=NA==`,
 		},
 		"a field that is sent again without its buffers has none": {
 			messages: []jupyter.Message{
 				opened("a", `{"state":{"_model_name":"A","t":[null,null]},"buffer_paths":[["t",0],["t",1],["v"]]}`, "1", "2", "3"),
 				told("a", `{"state":{"t":[null]},"buffer_paths":[["t",0]]}`, "4"), told("a", `{"state":{"v":null}}`),
 			},
-			want: `a A {"t":[null],"v":null} ["t",0]=NA==`,
+			want: `a A {"t":[null],"v":null} [t 0]=NA==`,
 		},
 		"over the limit a message counts wholly or not at all": {
 			limit: 1000,
@@ -129,12 +221,17 @@ func TestWidgets_KeepTheirState(t *testing.T) {
 				told("a", `{"state":{"min":4}}`), opened(strings.Repeat("x", 1000), slider),
 			},
 			want:     `a IntSliderModel {"min":4,"value":1}`,
-			warnings: []string{"the state of widgets was cut: a notebook keeps 1000 bytes of outputs and widgets"},
+			warnings: []string{"what widgets show is not complete: a notebook keeps 1000 bytes of outputs and widgets"},
+		},
+		"what is nested too deep to be read again": {
+			messages: []jupyter.Message{opened("a", slider), told("a", `{"state":{"value":`+strings.Repeat("[", 200)+strings.Repeat("]", 200)+`}}`)},
+			want:     `a IntSliderModel {"value":1}`,
+			warnings: []string{"what widgets show is not complete: a widget's state: it nests deeper than 100 levels"},
 		},
 		"a message that was dropped on the way": {
 			messages: []jupyter.Message{opened("a", slider), {Type: "comm_msg", ParentID: "now", Own: true, Dropped: 7}},
 			want:     `a IntSliderModel {"value":1}`,
-			warnings: []string{"the state of widgets was cut: a notebook keeps 1 MiB of outputs and widgets"},
+			warnings: []string{"what widgets show is not complete: " + tooFast},
 		},
 	}
 	for name, test := range tests {
@@ -147,14 +244,14 @@ func TestWidgets_KeepTheirState(t *testing.T) {
 			for _, m := range test.messages {
 				o.message(m)
 			}
-			if diff := cmp.Diff(test.want, models(t, o.widgets)); diff != "" {
+			if diff := gocmp.Diff(test.want, models(t, o.widgets)); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
-			if diff := cmp.Diff(test.warnings, o.widgets.warnings()); diff != "" {
+			if diff := gocmp.Diff(test.warnings, o.widgets.warnings()); diff != "" {
 				t.Errorf("warnings (-want +got):\n%s", diff)
 			}
-			if len(cell.Outputs) > 0 || o.used < 0 || o.used > test.limit {
-				t.Errorf("%s; %d bytes are counted of at most %d", shown(cell), o.used, test.limit)
+			if got := shown(cell); got != cmp.Or(test.cell, "[ ]") || o.used < 0 || o.used > test.limit {
+				t.Errorf("the cell shows %q; %d bytes are counted of at most %d", got, o.used, test.limit)
 			}
 		})
 	}
@@ -203,7 +300,7 @@ func TestWidgets_StayBounded(t *testing.T) {
 			if grown := liveHeap() - before; grown > 3*limit/2 {
 				t.Errorf("%d bytes are held for %d counted", grown, o.used)
 			}
-			if o.used > limit || o.widgets.cut == (name == "updates without end") {
+			if o.used > limit || (o.widgets.cut != "") == (name == "updates without end") {
 				t.Errorf("%d bytes are counted, cut: %v", o.used, o.widgets.cut)
 			}
 		})
@@ -221,24 +318,30 @@ func liveHeap() int64 {
 // state without what it says of its class.
 func models(t *testing.T, w *widgets) string {
 	t.Helper()
-	data, err := json.Marshal(w.metadata())
+	nb := notebookOf()
+	nb.Metadata["widgets"] = w.metadata()
+	data, err := nb.Encode()
 	if err != nil {
 		t.Fatal(err)
 	}
-	var metadata map[string]struct {
-		State map[string]struct {
-			Name    string                     `json:"model_name"`
-			State   map[string]json.RawMessage `json:"state"`
-			Buffers []struct {
-				Data, Encoding string
-				Path           json.RawMessage
+	var file struct {
+		Metadata struct {
+			Widgets map[string]struct {
+				State map[string]struct {
+					Name    string                     `json:"model_name"`
+					State   map[string]json.RawMessage `json:"state"`
+					Buffers []struct {
+						Data, Encoding string
+						Path           []any
+					}
+				}
 			}
 		}
 	}
-	if err := json.Unmarshal(data, &metadata); err != nil {
+	if err := json.Unmarshal(data, &file); err != nil {
 		t.Fatal(err)
 	}
-	written := metadata["application/vnd.jupyter.widget-state+json"].State
+	written := file.Metadata.Widgets["application/vnd.jupyter.widget-state+json"].State
 	var rendered []string
 	for _, id := range slices.Sorted(maps.Keys(written)) {
 		m := written[id]
@@ -249,7 +352,7 @@ func models(t *testing.T, w *widgets) string {
 		}
 		text := fmt.Sprintf("%s %s %s", id, m.Name, state)
 		for _, b := range m.Buffers {
-			text += fmt.Sprintf(" %s=%s", b.Path, b.Data)
+			text += fmt.Sprintf(" %v=%s", b.Path, b.Data)
 			if b.Encoding != "base64" {
 				t.Errorf("a buffer's encoding is %q", b.Encoding)
 			}
@@ -309,6 +412,29 @@ from IPython.display import display
 			"1 / 0",
 		},
 		"no widgets": {"1"},
+		"output widgets": {
+			begin + `
+out, other = w.Output(), w.Output()
+display(out)
+with out:
+    print('in'); print('side', flush=True)
+    display('shown', {'a': [1.0, None]}, metadata={'m': 1})
+    with other:
+        print('nested')
+    print('on')
+print('after')`,
+			"print(out.outputs, other.outputs)",
+			"@out.capture()\ndef f():\n    print('captured')\n    display(w.Label('in'))\nf()",
+			"with out:\n    1 / 0\n'reached'",
+			"with other:\n    from IPython.display import clear_output\n    print('old'); clear_output(); print('new'); clear_output(wait=True)\nother",
+			"with other: print('newest')\nout.clear_output(wait=True)\nout.clear_output()",
+			"a = w.Output(); a.append_stdout('x'); a.append_stderr('y'); a.append_display_data('z'); a",
+			"import sys\nwith other:\n    sys.stderr.write('e')\n    %undefined\n    get_ipython().run_cell('1 + 1')",
+			"with out: display('kept', display_id='d')\ndisplay('in cell', display_id='e')\nwith out: display('updated', display_id='e')",
+			"print([o['output_type'] for o in out.outputs], len(a.outputs))",
+			"w.interact(lambda x: print(x), x=(0, 1.5))",
+			"import threading\ndef late():\n    with other: print('from a thread')\nt = threading.Thread(target=late); t.start(); t.join()",
+		},
 	}
 	for name, cells := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -324,7 +450,7 @@ from IPython.display import display
 			if failure != nil || err != nil {
 				t.Fatal(failure, err)
 			}
-			if diff := cmp.Diff(widgetsAndOutputs(t, nbclient(t, data)), widgetsAndOutputs(t, got)); diff != "" {
+			if diff := gocmp.Diff(widgetsAndOutputs(t, nbclient(t, data)), widgetsAndOutputs(t, got)); diff != "" {
 				t.Errorf("(-nbclient +nbpress):\n%s", diff)
 			}
 		})
@@ -334,10 +460,12 @@ from IPython.display import display
 // nbclient executes a notebook file with nbclient.
 func nbclient(t *testing.T, data []byte) []byte {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), testenv.Python(t), "-c", `
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, testenv.Python(t), "-c", `
 import sys, nbclient, nbformat
 nb = nbformat.read(sys.stdin, 4)
-nbclient.NotebookClient(nb, allow_errors=True, kernel_name="python3").execute()
+nbclient.NotebookClient(nb, allow_errors=True, kernel_name="python3", timeout=60).execute()
 nbformat.write(nb, sys.stdout)`)
 	var stderr bytes.Buffer
 	cmd.Stdin, cmd.Stderr, cmd.Dir = bytes.NewReader(data), &stderr, t.TempDir()

@@ -80,6 +80,8 @@ func (w *writer) value(v any, depth int) {
 		w.lines(string(v), depth)
 	case JSON:
 		w.json(v, depth)
+	case Tree:
+		w.value(v.Tree(), depth)
 	case bundle:
 		w.bundle(v.text, depth)
 	case cellList:
