@@ -83,6 +83,7 @@ type Client struct {
 	pending  *request   // nil: none under way
 	gone     error      // why the kernel cannot be used any more
 	output   bool       // the output channel still delivers
+	answers  bool       // the shell channel does
 }
 
 // Info is what a kernel says about itself.
@@ -115,6 +116,7 @@ func Connect(ctx context.Context, conn Connection, o Options) (*Client, error) {
 		ended:   make(chan struct{}),
 		closing: make(chan struct{}),
 		output:  true,
+		answers: true,
 	}
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)

@@ -321,14 +321,6 @@ func TestConnect_SaysHowFarItCame(t *testing.T) {
 			t.Errorf("got %v, want KernelDied in it", err)
 		}
 	})
-	t.Run("another key", func(t *testing.T) {
-		p := startProcess(t, ipc(t))
-		conn := p.conn
-		conn.Key = "another"
-		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
-		defer cancel()
-		wantStage(t, ctx, conn, Options{Dead: p.dead}, StageKernelInfo, " key")
-	})
 	t.Run("stopped", func(t *testing.T) {
 		p := startProcess(t, ipc(t))
 		if err := syscall.Kill(p.cmd.Process.Pid, syscall.SIGSTOP); err != nil {

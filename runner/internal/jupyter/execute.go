@@ -129,7 +129,7 @@ func (c *Client) wait(ctx context.Context, on func(Message)) (Reply, error) {
 		if r.lost {
 			return c.finish(ErrIdleLost)
 		}
-		if c.gone != nil && !c.output {
+		if c.gone != nil && !c.output && (r.replied || !c.answers) {
 			return c.finish(c.gone) // nothing more can arrive
 		}
 		select {
@@ -184,8 +184,8 @@ func (c *Client) take(e event, r *request, on func(Message)) {
 			return
 		}
 		r.reply, r.replied = reply, true
-		if c.info.session != "" && m.Session != c.info.session && c.gone == nil {
-			c.gone = &KernelDied{Reason: "another kernel process answered: it was restarted"}
+		if c.restarted(m) && c.gone == nil {
+			c.gone = &KernelDied{Reason: "another kernel process answered in its place: it was restarted"}
 		}
 	}
 }
@@ -197,15 +197,22 @@ func (c *Client) takeOutput(m Message, r *request, on func(Message)) {
 			r.idle = true
 		case state == "idle" && m.ParentID != "" && m.ParentID == r.probe:
 			r.lost = r.replied && !r.idle
+		case c.gone != nil:
 		case state == "dead" || state == "restarting":
-			if c.gone == nil {
-				c.gone = &KernelDied{Reason: "its status became " + state}
-			}
+			c.gone = &KernelDied{Reason: "its status became " + state}
+		case state == "starting" && c.restarted(m):
+			c.gone = &KernelDied{Reason: "another kernel process starts in its place: it was restarted"}
 		}
 	}
 	if on != nil && m.ParentID != "" {
 		on(m)
 	}
+}
+
+// restarted reports whether a message is another process's than the one that was
+// greeted.
+func (c *Client) restarted(m Message) bool {
+	return c.info.session != "" && m.Session != c.info.session
 }
 
 func executionState(m Message) string {
@@ -223,8 +230,11 @@ func executionState(m Message) string {
 
 // lose notes that a channel ended. The first cause stays.
 func (c *Client) lose(e event) {
-	if e.channel == channelIOPub {
+	switch e.channel {
+	case channelIOPub:
 		c.output = false
+	case channelShell:
+		c.answers = false
 	}
 	if c.gone == nil {
 		c.gone = c.cause(e)

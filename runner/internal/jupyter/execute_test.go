@@ -6,8 +6,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/google/go-cmp/cmp"
 )
 
 // quick are deadlines for tests in which a kernel stays silent.
@@ -27,113 +25,6 @@ func connectFake(t *testing.T, k *fakeKernel, o Options) *Client {
 		}
 	})
 	return c
-}
-
-const replyOK = `{"status":"ok","execution_count":1}`
-
-func TestExecute_JudgesByReplyAndIdle(t *testing.T) {
-	tests := []struct {
-		name   string
-		code   string // what the fake replies with, after the script
-		script func(k *fakeKernel, request Message)
-		want   Reply
-		seen   string // the types of the request's own messages
-		err    string // part of the error; "" for none
-	}{
-		{
-			name: "idle before reply", code: replyOK,
-			script: func(k *fakeKernel, r Message) { k.status(r.ID, "busy"); k.status(r.ID, "idle") },
-			want:   Reply{Status: "ok", Count: 1}, seen: "status status",
-		},
-		{
-			name: "messages of other requests and of none", code: replyOK,
-			script: func(k *fakeKernel, r Message) {
-				k.publish("iopub_welcome", "", `{}`)
-				k.status("other", "idle")
-				k.publish("stream", "other", `{"name":"stdout","text":"late"}`)
-				k.publish("a_new_type", r.ID, `{}`)
-				k.status(r.ID, "idle")
-			},
-			want: Reply{Status: "ok", Count: 1}, seen: "a_new_type status",
-		},
-		{
-			name: "error without an error output", code: `{"status":"error","ename":"UsageError","evalue":"no such magic","traceback":[]}`,
-			script: func(k *fakeKernel, r Message) { k.status(r.ID, "idle") },
-			want:   Reply{Status: "error", EName: "UsageError", EValue: "no such magic", Traceback: []string{}}, seen: "status",
-		},
-		{
-			name: "aborted", code: `{"status":"aborted"}`,
-			script: func(k *fakeKernel, r Message) { k.status(r.ID, "idle") },
-			want:   Reply{Status: "aborted"}, seen: "status",
-		},
-		{
-			name: "aborted, in an older word", code: `{"status":"abort"}`,
-			script: func(k *fakeKernel, r Message) { k.status(r.ID, "idle") },
-			want:   Reply{Status: "aborted"}, seen: "status",
-		},
-		{
-			name: "odd payloads and fields of other types", code: `{"status":"ok","execution_count":"one","payload":[null,3,{"source":"ask_exit"}]}`,
-			script: func(k *fakeKernel, r Message) { k.status(r.ID, "idle") },
-			want:   Reply{Status: "ok", AskExit: true}, seen: "status",
-		},
-		{
-			name: "unknown status", code: `{"status":"perhaps"}`,
-			script: func(k *fakeKernel, r Message) {},
-			err:    `execute_reply with status "perhaps"`,
-		},
-		{
-			name: "reply but no idle", code: replyOK,
-			script: func(k *fakeKernel, r Message) { k.status(r.ID, "busy") },
-			err:    ErrIdleLost.Error(), want: Reply{Status: "ok", Count: 1}, seen: "status",
-		},
-		{
-			name: "reply and then no idle of anything", code: replyOK,
-			script: func(k *fakeKernel, r Message) { k.mute = k.infos + 1 },
-			err:    ErrIdleLost.Error(), want: Reply{Status: "ok", Count: 1},
-		},
-		{
-			name: "idle but no reply", code: "none",
-			script: func(k *fakeKernel, r Message) { k.status(r.ID, "idle") },
-			err:    "became idle but never replied", seen: "status",
-		},
-		{
-			name: "another process answers", code: replyOK,
-			script: func(k *fakeKernel, r Message) { k.session = "second" },
-			err:    "restarted", want: Reply{Status: "ok", Count: 1},
-		},
-		{
-			name: "a gateway says that the kernel is dead", code: "none",
-			script: func(k *fakeKernel, r Message) { k.publish("status", "", `{"execution_state":"dead"}`) },
-			err:    "kernel died: its status became dead",
-		},
-		{
-			name: "a message signed with another key", code: "none",
-			script: func(k *fakeKernel, r Message) { k.conn.Key = "stolen"; k.status(r.ID, "idle") },
-			err:    "bad signature",
-		},
-	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			k := startFake(t, test.script)
-			c := connectFake(t, k, Options{timing: quick})
-			var seen []string
-			got, err := c.Execute(t.Context(), test.code, func(m Message) {
-				if m.Own {
-					seen = append(seen, m.Type)
-				}
-			})
-			got.At = time.Time{}
-			if diff := cmp.Diff(test.want, got); diff != "" {
-				t.Errorf("reply (-want +got):\n%s", diff)
-			}
-			if test.seen != strings.Join(seen, " ") {
-				t.Errorf("got messages %q, want %q", seen, test.seen)
-			}
-			if test.err == "" && err != nil || test.err != "" && (err == nil || !strings.Contains(err.Error(), test.err)) {
-				t.Errorf("got error %v, want %q", err, test.err)
-			}
-		})
-	}
 }
 
 func TestExecute_LeavesTheRequestToWaitWhenItsContextEnds(t *testing.T) {

@@ -22,7 +22,10 @@ type fakeKernel struct {
 	mute    int // from this kernel_info request on, no idle is published; 0: never
 	sent    int // messages
 
-	iopub chan *zmq4.Conn // holds the subscriber's connection
+	reply func(content string) // to the request that the script is for
+	idle  zmq4.Msg             // published last for a kernel_info request
+	iopub chan *zmq4.Conn      // holds the subscriber's connection
+	raw   net.Conn             // beneath it
 }
 
 // startFake serves until the test ends.
@@ -32,10 +35,13 @@ func startFake(t *testing.T, script func(k *fakeKernel, request Message)) *fakeK
 	listen(t, k.conn, k.conn.ShellPort, serveZMTP(zmq4.Router, k.shell))
 	listen(t, k.conn, k.conn.ControlPort, serveZMTP(zmq4.Router, drain))
 	listen(t, k.conn, k.conn.HBPort, serveZMTP(zmq4.Rep, drain))
-	listen(t, k.conn, k.conn.IOPubPort, serveZMTP(zmq4.Pub, func(c *zmq4.Conn) {
-		k.iopub <- c
-		drain(c)
-	}))
+	listen(t, k.conn, k.conn.IOPubPort, func(raw net.Conn) {
+		serveZMTP(zmq4.Pub, func(c *zmq4.Conn) {
+			k.raw = raw
+			k.iopub <- c
+			drain(c)
+		})(raw)
+	})
 	return k
 }
 
@@ -103,22 +109,23 @@ func (k *fakeKernel) shell(c *zmq4.Conn) {
 		}
 		request, err := decode([]byte(k.conn.Key), msg.Frames)
 		if err != nil {
-			k.t.Errorf("the client sent a bad message: %v", err)
-			return
+			continue // as kernels do
 		}
-		reply := func(kind, content string) { k.send(c, kind, request.ID, content) }
 		if request.Type != "kernel_info_request" {
+			k.reply = func(content string) { k.send(c, "execute_reply", request.ID, content) }
 			k.script(k, request)
 			if content, ok := k.replyOf(request); ok {
-				reply("execute_reply", content)
+				k.reply(content)
 			}
 			continue
 		}
 		k.infos++
-		k.publish("status", request.ID, `{"execution_state":"busy"}`)
-		reply("kernel_info_reply", `{"protocol_version":"5.3","language_info":{"name":"fake"}}`)
+		k.status(request.ID, "busy")
+		k.send(c, "kernel_info_reply", request.ID,
+			`{"protocol_version":"5.3","language_info":{"name":"fake"},"supported_features":["kernel subshells"]}`)
 		if k.mute == 0 || k.infos < k.mute {
-			k.publish("status", request.ID, `{"execution_state":"idle"}`)
+			k.idle = k.message("status", request.ID, `{"execution_state":"idle"}`)
+			k.output(k.idle)
 		}
 	}
 }
@@ -135,9 +142,15 @@ func (k *fakeKernel) replyOf(request Message) (string, bool) {
 
 // publish sends a message on iopub.
 func (k *fakeKernel) publish(kind, parent, content string) {
+	k.output(k.message(kind, parent, content))
+}
+
+func (k *fakeKernel) output(m zmq4.Msg) {
 	c := <-k.iopub
 	k.iopub <- c
-	k.send(c, kind, parent, content)
+	if c != nil {
+		_ = c.SendMsg(m) // the client may have gone
+	}
 }
 
 // status publishes an execution state.

@@ -143,17 +143,18 @@ for i in range(%[1]d):
 // it, or where it does not wait, until it has displayed all.
 func TestExecute_KeepsOrMisses60000Displays(t *testing.T) {
 	const displays = 60_000
-	slow := func(t *testing.T, launcher ...string) (*Client, *gate, *process) {
+	paused := func(t *testing.T, launcher ...string) (*Client, *gate, *process) {
 		p := startProcess(t, ipc(t), launcher...)
 		g := new(gate)
 		p.conn = g.through(t, p.conn)
-		c := connectTo(t, p, Options{timing: timing{silence: time.Second}})
+		c := connectTo(t, p, Options{})
+		execute(t, c, "pass") // what the handshake left is in before its end
 		g.Lock()
 		return c, g, p
 	}
 	t.Run("with our launcher all are kept", func(t *testing.T) {
 		t.Parallel()
-		c, g, p := slow(t)
+		c, g, p := paused(t)
 		path := p.conn.IP + "-waits"
 		l, err := net.Listen("unix", path)
 		if err != nil {
@@ -183,9 +184,10 @@ func TestExecute_KeepsOrMisses60000Displays(t *testing.T) {
 	})
 	t.Run("with ipykernel's the loss is told", func(t *testing.T) {
 		t.Parallel()
-		c, g, _ := slow(t, "-m", "ipykernel_launcher")
+		c, g, _ := paused(t, "-m", "ipykernel_launcher")
 		came := make(map[string]int)
 		on := func(m Message) { came[m.Type]++ }
+		c.timing.silence = time.Second
 		_, err := c.Execute(t.Context(), fmt.Sprintf("for i in range(%d): display({'text/plain': str(i)}, raw=True)", displays), on)
 		g.Unlock()
 		if !errors.Is(err, ErrIdleLost) {
