@@ -424,6 +424,11 @@ func (r *cellsRun) outOfTime(ctx context.Context, out *cellOutputs) (jupyter.Rep
 		reply, err = r.client.Wait(grace, r.out.message)
 	}
 	f.Cell = out.ref()
+	var died *jupyter.KernelDied
+	if errors.As(err, &died) { // xeus-python and Deno end by a SIGINT
+		f.Message += ", and its kernel ended when it was interrupted"
+		return reply, f, nil
+	}
 	if err != nil {
 		f.Message += ", and did not heed an interrupt (it catches KeyboardInterrupt, or waits in C code: give that a timeout)"
 		return reply, f, nil
