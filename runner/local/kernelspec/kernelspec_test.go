@@ -256,18 +256,22 @@ func TestList_IsWhatJupyterLists(t *testing.T) {
 	}
 }
 
-// launch prints how jupyter_client would start a kernel.
+// launch prints how jupyter_client would start each of the kernels.
 const launch = `
 import json, os, sys
 from jupyter_client.manager import KernelManager
 from jupyter_client.provisioning import LocalProvisioner
-manager = KernelManager(kernel_name=sys.argv[1], connection_file=sys.argv[2])
-manager._launch_args = {}
-env = dict(os.environ, PYTHONEXECUTABLE="/other/python")
-provisioner = LocalProvisioner(kernel_spec=manager.kernel_spec, kernel_id="")
-env.update(provisioner._KernelProvisionerBase__apply_env_substitutions(env))
-provisioner._finalize_env(env)
-print(json.dumps({"Argv": [os.path.expanduser(a) for a in manager.format_kernel_cmd()], "Env": env}))
+started = {}
+for name in sys.argv[2:]:
+    manager = KernelManager(kernel_name=name, connection_file=sys.argv[1])
+    manager._launch_args = {}
+    env = dict(os.environ, PYTHONEXECUTABLE="/other/python")
+    provisioner = LocalProvisioner(kernel_spec=manager.kernel_spec, kernel_id="")
+    env.update(provisioner._KernelProvisionerBase__apply_env_substitutions(env))
+    provisioner._finalize_env(env)
+    env.pop("LC_CTYPE", None)  # this Python's own
+    started[name] = {"Argv": [os.path.expanduser(a) for a in manager.format_kernel_cmd()], "Env": env}
+print(json.dumps(started))
 `
 
 func TestSpec_IsStartedAsJupyterStartsIt(t *testing.T) {
@@ -298,33 +302,32 @@ func TestSpec_IsStartedAsJupyterStartsIt(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	type started struct {
+		Argv []string
+		Env  map[string]string
+	}
+	got, args := map[string]started{}, []string{"-c", launch, connection}
 	for _, spec := range specs {
-		t.Run(spec.Name, func(t *testing.T) {
-			t.Parallel()
-			cmd := exec.Command(m.python, "-c", launch, spec.Name, connection)
-			cmd.Env = environ[1:]
-			out, err := cmd.Output()
-			if err != nil {
-				t.Fatalf("%v: %s", err, err.(*exec.ExitError).Stderr)
-			}
-			type started struct {
-				Argv []string
-				Env  map[string]string
-			}
-			var want started
-			if err := json.Unmarshal(out, &want); err != nil {
-				t.Fatal(err)
-			}
-			delete(want.Env, "LC_CTYPE") // that Python's own
-			got := started{spec.Command(connection, m.env["HOME"]), map[string]string{}}
-			for _, pair := range spec.Environ(environ) {
-				name, value, _ := strings.Cut(pair, "=")
-				got.Env[name] = value
-			}
-			if diff := cmp.Diff(want, got); diff != "" {
-				t.Errorf("Jupyter's, ours:\n%s", diff)
-			}
-		})
+		args = append(args, spec.Name)
+		env := map[string]string{}
+		for _, pair := range spec.Environ(environ) {
+			name, value, _ := strings.Cut(pair, "=")
+			env[name] = value
+		}
+		got[spec.Name] = started{spec.Command(connection, m.env["HOME"]), env}
+	}
+	cmd := exec.Command(m.python, args...)
+	cmd.Env = environ[1:]
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%v: %s", err, err.(*exec.ExitError).Stderr)
+	}
+	var want map[string]started
+	if err := json.Unmarshal(out, &want); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("Jupyter's, ours:\n%s", diff)
 	}
 }
 
