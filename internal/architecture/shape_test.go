@@ -90,11 +90,12 @@ func shapeRules(max budget) []rule {
 			why: "what a package depends on shows in its arguments; only cmd/nbpress knows environment and arguments, and ends the process",
 			do:  "pass the value in; return an error instead of ending the process",
 			except: map[string]string{
-				"runner/local.Init os.Exit":           "it is the whole process, PID 1 of a sandbox, and ends with the agent",
-				"runner/local.enter os.Chdir":         "pivot_root wants it, in that process of its own",
-				"runner/local.StartKernel os.Environ": "nbpress execute runs the notebook as its user, in their environment",
-				"runner/local.StartSpec os.Environ":   "as StartKernel",
-				"internal/testenv.Python os.Getenv":   "a machine without .venv names its Python so",
+				"runner/local.Init os.Exit":              "it is the whole process, PID 1 of a sandbox, and ends with the agent",
+				"runner/local.enter os.Chdir":            "pivot_root wants it, in that process of its own",
+				"runner/local.StartKernel os.Environ":    "nbpress execute runs the notebook as its user, in their environment",
+				"runner/local.StartSpec os.Environ":      "as StartKernel",
+				"runner/local.kernelPython os.LookupEnv": "as StartKernel, whose Python it finds",
+				"internal/testenv.Python os.Getenv":      "a machine without .venv names its Python so",
 			},
 		},
 		{
