@@ -1,8 +1,11 @@
 package jupyter
 
 import (
+	"errors"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // BenchmarkConnect measures from the kernel process's start to its being ready, with
@@ -22,18 +25,59 @@ func BenchmarkConnect(b *testing.B) {
 	}
 }
 
+// BenchmarkExecute measures one cell, from the request to its reply and its end. The
+// names are what the comparison with other clients is made by.
 func BenchmarkExecute(b *testing.B) {
-	for name, code := range map[string]string{
-		"pass":      "pass",
-		"print 5MB": "print('" + strings.Repeat("x", 100) + "' * 50_000)",
+	for _, bench := range []struct{ name, code string }{
+		{"pass", "pass"},
+		{"print_5MB", "print('" + strings.Repeat("x", 100) + "' * 50_000)"},
+		{"displays_1000", "for i in range(1000): display({'text/plain': str(i)}, raw=True)"},
 	} {
-		b.Run(name, func(b *testing.B) {
+		b.Run(bench.name, func(b *testing.B) {
 			c := connectTo(b, startProcess(b, ipc(b)), Options{})
+			var took []time.Duration
 			for b.Loop() {
-				if _, err := c.Execute(b.Context(), code, func(Message) {}); err != nil {
+				started := time.Now()
+				if _, err := c.Execute(b.Context(), bench.code, func(Message) {}); err != nil {
 					b.Fatal(err)
+				}
+				took = append(took, time.Since(started))
+			}
+			slices.Sort(took)
+			b.ReportMetric(float64(took[len(took)/2].Microseconds())/1000, "p50-ms")
+		})
+	}
+}
+
+// BenchmarkDeath measures from a kernel's being killed to its being noticed, by the end
+// of its connections.
+func BenchmarkDeath(b *testing.B) {
+	var took []time.Duration
+	for b.Loop() {
+		b.StopTimer()
+		p := startProcess(b, ipc(b))
+		c := connectTo(b, p, Options{})
+		var killed time.Time
+		b.StartTimer()
+		_, err := c.Execute(b.Context(), "print('x', flush=True)\nwhile True: pass", func(m Message) {
+			if m.Type == "stream" && killed.IsZero() {
+				killed = time.Now()
+				if err := p.cmd.Process.Kill(); err != nil {
+					b.Error(err)
 				}
 			}
 		})
+		took = append(took, time.Since(killed))
+		b.StopTimer()
+		var died *KernelDied
+		if !errors.As(err, &died) {
+			b.Fatalf("got %v, want KernelDied", err)
+		}
+		if err := c.Close(); err != nil {
+			b.Fatal(err)
+		}
+		b.StartTimer()
 	}
+	slices.Sort(took)
+	b.ReportMetric(float64(took[len(took)/2].Microseconds())/1000, "p50-ms")
 }

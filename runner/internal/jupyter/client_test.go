@@ -238,32 +238,6 @@ comm.on_msg(lambda m: print(m['content']['data']))`, func(m Message) {
 	}
 }
 
-func TestClient_NoticesDeathAtOnceAndKeepsTheOutput(t *testing.T) {
-	for name, code := range map[string]string{
-		"os._exit":                       "import os; os._exit(1)",
-		"SIGKILL":                        "import os; os.kill(os.getpid(), 9)",
-		"segfault":                       "import ctypes; ctypes.string_at(0)",
-		"forked child holds the sockets": "import os, time\nif os.fork() == 0:\n    time.sleep(20)\nos._exit(1)",
-	} {
-		t.Run(name, func(t *testing.T) {
-			c, _ := connect(t, Options{})
-			var out printed
-			started := time.Now()
-			_, err := c.Execute(t.Context(), "import time; print('before', flush=True); time.sleep(0.3)\n"+code, out.on)
-			var died *KernelDied
-			if !errors.As(err, &died) || out.String() != "before\n" {
-				t.Errorf("got %v and %q", err, out.String())
-			}
-			if took := time.Since(started); took > 2*time.Second {
-				t.Errorf("it took %s", took)
-			}
-			if _, err := c.Execute(t.Context(), "1", nil); !errors.As(err, &died) {
-				t.Errorf("the next request: got %v, want KernelDied", err)
-			}
-		})
-	}
-}
-
 func TestClient_ExitIsNoDeath(t *testing.T) {
 	c, p := connect(t, Options{})
 	if reply, _ := execute(t, c, "exit()"); !reply.AskExit {

@@ -99,12 +99,3 @@ func (q *inbox) holds(kind, parent string) bool {
 	}
 	return false
 }
-
-func TestExecute_ReportsAFrozenKernel(t *testing.T) {
-	k := startFake(t, func(*fakeKernel, Message) {})
-	c := connectFake(t, k, Options{timing: timing{heartbeat: 10 * time.Millisecond, frozen: 50 * time.Millisecond, drain: 10 * time.Millisecond}})
-	var died *KernelDied
-	if _, err := c.Execute(t.Context(), "none", nil); !errors.As(err, &died) || !strings.Contains(err.Error(), "heartbeat") {
-		t.Fatalf("got %v, want KernelDied for the heartbeat", err)
-	}
-}

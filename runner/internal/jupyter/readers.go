@@ -3,6 +3,7 @@ package jupyter
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 )
 
@@ -125,9 +126,16 @@ func (c *Client) beat(beats <-chan struct{}) {
 				c.log.Warn("kernel does not answer its heartbeat", "for", now.Sub(sent).Round(time.Second))
 			}
 			if misses >= 3 && now.Sub(sent) >= c.timing.frozen {
-				c.end(channelHB, &KernelDied{Reason: "the kernel does not answer its heartbeat"})
+				c.end(channelHB, &KernelDied{Reason: frozen(now.Sub(sent))})
 				return
 			}
 		}
 	}
+}
+
+// frozen says what a heartbeat that stays out for so long may mean. It is answered by
+// a thread of ZeroMQ's, so that no code in the kernel holds it up.
+func frozen(silence time.Duration) string {
+	return fmt.Sprintf("it did not answer its heartbeat for %s: its process is stopped, or its machine is suspended, cut off or overloaded; "+
+		"see to the machine (memory, load), let a stopped process go on, and run it again", silence.Round(time.Second))
 }
