@@ -103,42 +103,39 @@ func (s *saver) execute(ctx context.Context, client *jupyter.Client, source stri
 	if s.save == nil {
 		return client.Execute(ctx, source, on)
 	}
-	run := func(ctx context.Context, on func(jupyter.Message)) (jupyter.Reply, error) {
-		return client.Execute(ctx, source, on)
-	}
-	for {
-		reply, err := s.untilDue(ctx, on, run)
-		switch {
-		case !errors.Is(err, context.Canceled):
-			return reply, err
-		case ctx.Err() != nil:
-			return reply, ctx.Err()
-		}
-		s.try()
-		run = client.Wait
-	}
-}
-
-// untilDue runs until the code has ended or something is to be saved; then the error
-// is context.Canceled.
-func (s *saver) untilDue(ctx context.Context, on func(jupyter.Message), run func(context.Context, func(jupyter.Message)) (jupyter.Reply, error)) (jupyter.Reply, error) {
-	due, cancel := context.WithCancel(ctx)
-	defer cancel()
+	var cancel context.CancelFunc
 	var alarm *time.Timer
 	set := func() {
 		if s.unsaved && alarm == nil {
 			alarm = time.AfterFunc(s.wait(), cancel)
 		}
 	}
-	defer func() {
-		if alarm != nil {
-			alarm.Stop()
-		}
-	}()
-	set()
-	return run(due, func(m jupyter.Message) {
+	heard := func(m jupyter.Message) { // not before: the request must be sent whole
 		on(m)
 		s.unsaved = true
 		set()
-	})
+	}
+	untilAlarm := func(run func(due context.Context) (jupyter.Reply, error)) (jupyter.Reply, error) {
+		var due context.Context
+		due, cancel = context.WithCancel(ctx)
+		defer cancel()
+		alarm = nil
+		reply, err := run(due)
+		if alarm != nil {
+			alarm.Stop()
+		}
+		return reply, err
+	}
+	reply, err := untilAlarm(func(due context.Context) (jupyter.Reply, error) { return client.Execute(due, source, heard) })
+	for errors.Is(err, context.Canceled) && ctx.Err() == nil {
+		s.try()
+		reply, err = untilAlarm(func(due context.Context) (jupyter.Reply, error) {
+			set()
+			return client.Wait(due, heard)
+		})
+	}
+	if errors.Is(err, context.Canceled) {
+		err = ctx.Err()
+	}
+	return reply, err
 }
