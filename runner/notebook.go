@@ -140,7 +140,7 @@ func meant(name string, defaults, places []string, tagged bool) string {
 	case tagged:
 		return "its cell with the tag parameters assigns nothing"
 	}
-	return "it has no cell with the tag parameters, and no #Environment cell with $" + name
+	return "it has no cell with the tag parameters, nor its $" + name + " in an #Environment cell of a notebook in Python"
 }
 
 // Page says what RenderPage renders.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -234,7 +235,7 @@ func (e *execution) run(ctx context.Context, std streams, said io.Writer) (err e
 		return nil
 	}
 	show.done("failed: " + string(failure.Code))
-	fmt.Fprint(said, explain(failure, e.sources, e.advice(failure.Code)))
+	fmt.Fprint(said, explain(failure, e.sources, e.advice(failure)))
 	if log := kernel.Log(); len(log) > 0 && (failure.Code == runner.KernelDied || failure.Code == runner.StartTimeout) {
 		fmt.Fprintf(said, "\nThe kernel's own words:\n%s\n", log)
 	}
@@ -252,16 +253,21 @@ func (e *execution) progress(stderr io.Writer) *progress {
 }
 
 // advice is what to do about a failure of a notebook that has no config.json.
-func (e *execution) advice(code runner.Code) string {
-	switch code {
-	case runner.CellError:
+func (e *execution) advice(f *runner.Failure) string {
+	switch advice := f.Code.Advice(); {
+	case f.Code == runner.CellError:
 		return "Read the traceback and mend the cell; " + e.out + " holds what was executed."
-	case runner.CellTimeout:
+	case f.Code == runner.CellTimeout:
 		return "Make the cell faster, or raise --timeout; " + e.out + " holds what was executed."
-	case runner.StartTimeout:
-		return code.Advice() + " --start-timeout gives it longer."
+	case f.Code == runner.StartTimeout:
+		return advice + " --start-timeout gives it longer."
+	case f.Code == runner.KernelDied && strings.Contains(f.Message, "signal: killed"):
+		return "Somebody killed the kernel; mostly that is the system, when memory runs out: use less of it at a time."
+	case f.Code == runner.MessagesLost && e.kernel.installed != nil && strings.EqualFold(e.kernel.language, "python"):
+		return advice + " Without --kernel the notebook gets it."
+	default:
+		return advice
 	}
-	return code.Advice()
 }
 
 func executeStatus(code runner.Code) int {
