@@ -89,13 +89,21 @@ func TestClient_WaitsForNoStubbornCell(t *testing.T) {
 		name, code string
 		agrees     bool // the kernel still answers on its control channel
 	}{
-		{"swallows KeyboardInterrupt", "import time\nwhile True:\n    try: open('held', 'w'); time.sleep(60)\n    except KeyboardInterrupt: pass", true},
-		{"holds the GIL in C", "import ctypes; ctypes.PyDLL(None).system(b'touch held; exec sleep 60')", false},
+		{"swallows KeyboardInterrupt", "import time\nwhile True:\n    try: open('held', 'w').write('x'); time.sleep(60)\n    except KeyboardInterrupt: pass", true},
+		{"holds the GIL in C", "import ctypes; ctypes.PyDLL(None).system(b'echo > held; exec sleep 60')", false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			// The heartbeat answers whatever the code does, so neither is taken for frozen.
 			c, p := connect(t, Options{timing: timing{heartbeat: 100 * time.Millisecond, frozen: 2 * time.Second}})
+			path := filepath.Join(p.dir, "held")
+			if err := syscall.Mkfifo(path, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			held, err := os.OpenFile(path, os.O_RDWR, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
 			within := func(what string, d time.Duration, do func(context.Context) error) error {
 				t.Helper()
 				ctx, cancel := context.WithTimeout(t.Context(), d)
@@ -107,18 +115,16 @@ func TestClient_WaitsForNoStubbornCell(t *testing.T) {
 				}
 				return err
 			}
-			err := within("the cell", soon, func(ctx context.Context) error {
+			err = within("the cell", soon, func(ctx context.Context) error {
 				ctx, cancel := context.WithCancel(ctx)
-				var held sync.WaitGroup
-				held.Go(func() {
+				var sees sync.WaitGroup
+				sees.Go(func() {
 					defer cancel()
-					for _, err := os.Stat(filepath.Join(p.dir, "held")); err != nil && ctx.Err() == nil; {
-						time.Sleep(10 * time.Millisecond)
-						_, err = os.Stat(filepath.Join(p.dir, "held"))
-					}
+					_, _ = held.Read(make([]byte, 1))
 				})
 				_, err := c.Execute(ctx, test.code, nil)
-				held.Wait()
+				held.Close()
+				sees.Wait()
 				return err
 			})
 			if !errors.Is(err, context.Canceled) {

@@ -98,12 +98,9 @@ func (g *gate) through(t *testing.T, kernel Connection) Connection {
 	client := kernel
 	client.IOPubPort = 22
 	listen(t, client, client.IOPubPort, func(c net.Conn) {
-		var k net.Conn
-		var err error
-		for k == nil && t.Context().Err() == nil { // the kernel is starting
-			if k, err = net.Dial(network, address); err != nil {
-				time.Sleep(10 * time.Millisecond)
-			}
+		k, err := dial(t.Context(), network, address)
+		if err != nil {
+			return
 		}
 		defer k.Close()
 		var both sync.WaitGroup
