@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"time"
 
 	"nbpress/runner/internal/jupyter"
@@ -243,13 +245,15 @@ func (r *cellsRun) encode() ([]byte, error) {
 // warnings returns the run's notes and one line per cell whose output was cut. In
 // texts, as in those of `nbpress check`, cells count from 1.
 func (r *cellsRun) warnings() []string {
-	cut := make(map[int]string)
+	cells := make(map[int]*cellOutputs)
 	for _, c := range r.out.byParent {
-		cut[c.index] = c.cut
+		cells[c.index] = c
 	}
-	for i := range r.nb.Cells {
-		if why := cut[i]; why != "" {
-			r.note("the output of cell %d was cut: %s", i+1, why)
+	for _, index := range slices.Sorted(maps.Keys(cells)) {
+		if c := cells[index]; c.cut != "" {
+			r.note("the output of cell %d was cut: %s", index+1, c.cut)
+		} else if c.bad != nil {
+			r.note("output of cell %d is missing: %v", index+1, c.bad)
 		}
 	}
 	if n := r.client.Lost(); n > 0 && r.holes > 0 {

@@ -193,6 +193,12 @@ func TestExecuteCells_OnARealKernel(t *testing.T) {
 			want:  []string{"[1] stdout $ASSET_ID\n"},
 		},
 		{
+			name:     "output that nests too deep",
+			cells:    []string{"from IPython.display import display\nx = 1\nfor i in range(101): x = [x]\ndisplay({'text/plain': 'deep', 'application/json': x}, raw=True)"},
+			want:     []string{`[1] display_data deep | stderr [nbpress: output is missing: "application/json": it nests deeper than 100 levels]` + "\n"},
+			warnings: []string{`output of cell 1 is missing: "application/json": it nests deeper than 100 levels`},
+		},
+		{
 			name: "output over the limit", o: CellsOptions{OutputLimit: 1 << 20},
 			cells:    []string{"for i in range(50): print('x' * 1_000_000)\n'result'", "print('short')"},
 			failure:  nil,

@@ -37,6 +37,7 @@ type cellOutputs struct {
 	text   *strings.Builder    // of the last output, if that is a stream
 	clear  bool                // clear_output(wait=True): drop everything before the next output
 	cut    string              // why nothing but an error is kept any more; "" while all is
+	bad    error               // what could not be read of one output; nil: all could
 	spare  int                 // 1 + the place of the error that is kept beyond the limit
 	times  map[string]string
 
@@ -169,6 +170,7 @@ func (o *outputs) output(c *cellOutputs, m jupyter.Message) {
 		o.display(c, out, id, update)
 	}
 	if err != nil {
+		c.bad = err
 		o.stream(c, "stderr", fmt.Sprintf("[nbpress: output is missing: %v]\n", err))
 	}
 }
@@ -337,7 +339,7 @@ func (o *outputs) drop(c *cellOutputs) {
 		}
 	}
 	clear(c.ids)
-	c.cell.Outputs, c.text, c.clear, c.cut, c.spare = nil, nil, false, "", 0
+	c.cell.Outputs, c.text, c.clear, c.cut, c.bad, c.spare = nil, nil, false, "", nil, 0
 }
 
 // decodeContent reads a message's content as far as it fits into v. Peers send odd

@@ -44,7 +44,7 @@ func TestOutputs_CostWhatTheyCount(t *testing.T) {
 		"newlines":      repeat(20, func(int) jupyter.Message { return own("stream", `{"text":"`+strings.Repeat(`\n`, 1<<20)+`"}`) }),
 		"nulls":         repeat(20, func(int) jupyter.Message { return own("stream", `{"text":"`+strings.Repeat(`\u0000`, 1<<20)+`"}`) }),
 		"errors":        repeat(300_000, func(int) jupyter.Message { return own("error", `{"ename":"E","evalue":"","traceback":[]}`) }),
-		"long errors":   repeat(100, func(int) jupyter.Message { return own("error", `{"traceback":`+list(`""`, 1<<20)+`}`) }),
+		"long errors":   repeat(200, func(int) jupyter.Message { return own("error", `{"traceback":`+list(`""`, 1<<17)+`}`) }),
 		"small objects": repeat(3, func(int) jupyter.Message { return show(list(`{"a":1}`, 3<<20)) }),
 		"nested arrays": repeat(3, func(int) jupyter.Message { return show(list(strings.Repeat("[", 60)+strings.Repeat("]", 60), 3<<20)) }),
 		"one object":    func(send func(jupyter.Message)) { send(show("{" + keys.String() + `"z":0}`)) },

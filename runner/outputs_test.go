@@ -140,6 +140,16 @@ func TestOutputs_ApplyMessagesInOrder(t *testing.T) {
 			},
 			want: fmt.Sprintf("[ ] display_data 3 | stderr [nbpress: output cut: a notebook keeps %d bytes]\n", empty+displayOverhead+50),
 		},
+		"updates count as what is shown now": {
+			limit: empty + displayOverhead + 50,
+			messages: []jupyter.Message{
+				own("display_data", `{"data":{"text/plain":"1"},"transient":{"display_id":"i"}}`),
+				own("update_display_data", `{"data":{"text/plain":"twenty characters or"},"transient":{"display_id":"i"}}`),
+				own("update_display_data", `{"data":{"text/plain":"another twenty chars"},"transient":{"display_id":"i"}}`),
+				own("update_display_data", `{"data":{"text/plain":"and twenty once more"},"transient":{"display_id":"i"}}`),
+			},
+			want: "[ ] display_data and twenty once more",
+		},
 		"the newest error is kept over the limit": {
 			limit:    empty + 20,
 			messages: []jupyter.Message{own("error", `{"ename":"A"}`), own("error", `{"ename":"B"}`), own("error", `{"ename":"C"}`), own("stream", `{"text":"d"}`)},
