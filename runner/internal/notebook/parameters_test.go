@@ -43,6 +43,25 @@ func TestAssigned_FindsTheNamesOfTheTopLevel(t *testing.T) {
 	}
 }
 
+func FuzzAssigned(f *testing.F) {
+	for _, s := range []string{
+		"a = b = 1", "(a, [b, *c]) = x", "x: int = 1", "`a b` <- 1 -> c", "export a=1 b=$(x)", "f = lambda x=1: x",
+		"'''\na=1'''", "a, = 1", "r\"(a)\" -> b", ": \"${x:=1}\"",
+	} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, source string) {
+		for _, language := range []string{"python", "R", "julia", "bash"} {
+			d, _ := dialectOf(language)
+			for _, name := range Assigned(source, language) {
+				if !d.isName(name) {
+					t.Errorf("%s: %q is no name", language, name)
+				}
+			}
+		}
+	})
+}
+
 // every is a value of each kind, each with what Python's json makes of it.
 func every() Parameters {
 	return Parameters{
