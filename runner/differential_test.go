@@ -13,6 +13,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -53,15 +54,17 @@ func TestExecuteFile_DoesWhatNbclientDoes(t *testing.T) {
 		}
 	}
 	peers := startNbclient(t, folder, specimens)
+	executed := t.TempDir()
 	ours := make([]outcome, len(specimens))
 	t.Run("nbpress", func(t *testing.T) {
 		for i, s := range specimens {
 			t.Run(s.name, func(t *testing.T) {
 				t.Parallel()
-				ours[i] = s.execute(t)
+				ours[i] = s.execute(t, executed)
 			})
 		}
 	})
+	validate(t, executed)
 	ended := peers(t)
 	for i, s := range specimens {
 		t.Run(s.name, func(t *testing.T) {
@@ -89,7 +92,8 @@ func (o outcome) String() string {
 	return o.ended + "\n" + o.details + string(text) + "\n"
 }
 
-func (s specimen) execute(t *testing.T) outcome {
+// execute leaves the executed notebook in folder.
+func (s specimen) execute(t *testing.T, folder string) outcome {
 	data, err := os.ReadFile(s.file)
 	if err != nil {
 		t.Fatal(err)
@@ -97,6 +101,13 @@ func (s specimen) execute(t *testing.T) outcome {
 	conn, dead := startKernel(t)
 	executed, failure, warnings, err := ExecuteNotebook(t.Context(), data, conn, dead, CellsOptions{AllowErrors: s.allowErrors, CellTimeout: s.timeout})
 	if err != nil {
+		t.Fatal(err)
+	}
+	name := s.name + ".ipynb"
+	if failure != nil && failure.Code == KernelDied || strings.Contains(s.rows, "exit()") {
+		name = "unfinished-" + name
+	}
+	if err := os.WriteFile(filepath.Join(folder, name), executed, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	got := outcome{ended: "completed", notebook: steadyNotebook(t, executed)}
@@ -165,6 +176,7 @@ func startNbclient(t *testing.T, folder string, specimens []specimen) func(t *te
 	var log bytes.Buffer
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(request), &log, &log
 	cmd.Env = append(os.Environ(), "HOME="+t.TempDir())
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // also when the test panics
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -348,7 +360,7 @@ var rowsToReach = []string{
 	`SystemExit ""`, "SystemExit 0", "SystemExit other", "exit() payload ask_exit", "os._exit", "segfault",
 	"5 MB print", "many displays", "input()", "timeout", "cell eats KeyboardInterrupt",
 	"clear_output wait at end; update of cleared id", "same display_id in three cells", "transient null, metadata missing, data {}",
-	"buffers with comm_msg", "empty/whitespace source; raw, markdown", "tag skip-execution",
+	"buffers with comm_msg", "output widget", "empty/whitespace source; raw, markdown", "tag skip-execution",
 }
 
 // cellStart begins a cell in the percent format: a type and metadata may follow.

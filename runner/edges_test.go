@@ -274,6 +274,14 @@ var outputsOfEdge = []edge{
 		},
 	},
 	{
+		name: "a display hook that drops messages: no loss to warn of",
+		cells: []string{
+			"get_ipython().display_pub.register_hook(lambda message: None)",
+			display + "display('dropped', 'too')\nprint('printed')",
+		},
+		want: []string{"[1]", "[2] stdout printed\n"},
+	},
+	{
 		name:  "5 MB print",
 		cells: []string{"print('x' * 5_000_000)", "print(('é' * 99 + '\\n') * 10_000, end='')"},
 		check: func(t *testing.T, r edgeResult) {

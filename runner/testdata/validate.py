@@ -11,12 +11,14 @@ import warnings
 import nbformat
 
 TIMES = ["iopub.status.busy", "iopub.execute_input", "shell.execute_reply", "iopub.status.idle"]
+SKIPPED = {"skip-execution", "noexecute"}
 
 
 def check(path):
     notebook = nbformat.read(path, as_version=nbformat.NO_CONVERT)
     nbformat.validate(notebook)
     cells = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.execution_count is not None]
+    cells = [cell for cell in cells if not SKIPPED.intersection(cell.metadata.get("tags", ()))]
     for number, cell in enumerate(cells, 1):
         times = cell.metadata.execution
         present = [times[name] for name in TIMES if name in times]

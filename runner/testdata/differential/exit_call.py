@@ -5,5 +5,5 @@ print("before")
 exit()
 # %%
 import time
-time.sleep(5)
+time.sleep(1)
 print("never")
