@@ -144,7 +144,7 @@ func (ch *channel) send(ctx context.Context, frames [][]byte) error {
 func (ch *channel) recv() (frames [][]byte, cut int64, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			frames, cut, err = nil, 0, errors.Join(fmt.Errorf("malformed message: %v", p), ch.close())
+			frames, cut, err = nil, 0, errors.Join(violation(fmt.Sprint("malformed message: ", p)), ch.close())
 		}
 	}()
 	msg, err := ch.zmtp.RecvMsg()

@@ -245,11 +245,12 @@ func (c *Client) lose(e event) {
 func (c *Client) cause(e event) error {
 	var protocol *ProtocolError
 	var limit *LimitError
+	var broken violation
 	var died *KernelDied
 	switch {
 	case errors.Is(e.err, errClosed), errors.As(e.err, &protocol), errors.As(e.err, &died):
 		return e.err
-	case errors.As(e.err, &limit), errors.Is(e.err, errFlood):
+	case errors.As(e.err, &limit), errors.As(e.err, &broken), errors.Is(e.err, errFlood):
 		return &ProtocolError{Channel: e.channel, Err: e.err}
 	}
 	return &KernelDied{Reason: "its " + e.channel + " channel ended", Err: e.err}
@@ -315,7 +316,7 @@ func parseReply(m Message) (Reply, error) {
 		return Reply{}, fmt.Errorf("execute_reply: %w", err)
 	}
 	r := Reply{
-		Status: content.Status, Count: content.Count,
+		Status: content.Status, Count: max(content.Count, 0),
 		EName: content.EName, EValue: content.EValue, Traceback: texts(content.Traceback), At: m.Time(),
 	}
 	switch r.Status {

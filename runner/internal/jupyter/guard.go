@@ -3,7 +3,6 @@ package jupyter
 import (
 	"bufio"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -50,6 +49,12 @@ const (
 	flagLong    = 2
 	flagCommand = 4
 )
+
+// violation is what no ZMTP peer does.
+type violation string
+
+// Error says what the peer did.
+func (v violation) Error() string { return string(v) }
 
 // guard is the reading side of a connection. It passes on the greeting, the READY
 // command and messages, checks every frame's header before it does, answers PING
@@ -143,13 +148,13 @@ func (g *guard) next() error {
 		return err
 	}
 	if flags&^(flagMore|flagLong|flagCommand) != 0 {
-		return fmt.Errorf("frame with unknown flags %#x", flags)
+		return violation(fmt.Sprintf("frame with unknown flags %#x", flags))
 	}
 	if flags&flagCommand != 0 {
 		return g.command(flags, size)
 	}
 	if !g.ready {
-		return errors.New("a message before the handshake was done")
+		return violation("a message before the handshake was done")
 	}
 	return g.message(flags, size)
 }
@@ -178,7 +183,7 @@ func (g *guard) command(flags byte, size uint64) error {
 		return &LimitError{What: "bytes of a command", Got: size, Limit: commandLimit}
 	}
 	if flags&flagMore != 0 || g.more {
-		return errors.New("a command inside a message")
+		return violation("a command inside a message")
 	}
 	if !g.ready {
 		g.ready = true

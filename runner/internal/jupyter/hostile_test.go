@@ -10,48 +10,15 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/go-zeromq/zmq4"
 )
 
-// greetingOf is the start of a ZMTP 3.0 stream with NULL security.
-func greetingOf() []byte {
-	g := make([]byte, greetingBytes)
-	g[0], g[9], g[10] = 0xff, 0x7f, 3
-	copy(g[12:], "NULL")
-	return g
-}
+// heapLimit is by how much a peer may make the heap grow.
+const heapLimit = 64e6
 
-// readyOf is the READY command of a socket type.
-func readyOf(kind string) []byte {
-	body := "\x05READY\x0bSocket-Type\x00\x00\x00" + string(rune(len(kind))) + kind
-	return append([]byte{flagCommand, byte(len(body))}, body...)
-}
-
-func peerBytes(parts ...[]byte) []byte { return bytes.Join(parts, nil) }
-
-func longFrame(flags byte, size uint64) []byte {
-	frame := []byte{flags | flagLong}
-	for shift := 56; shift >= 0; shift -= 8 {
-		frame = append(frame, byte(size>>shift))
-	}
-	return frame
-}
-
-// startHostile listens like a kernel whose shell channel says what it wants, and
-// whose other channels are well-behaved and silent.
-func startHostile(t *testing.T, shell func(net.Conn)) Connection {
-	t.Helper()
-	conn := ipc(t)
-	listen(t, conn, conn.ShellPort, shell)
-	listen(t, conn, conn.ControlPort, serveZMTP(zmq4.Router, drain))
-	listen(t, conn, conn.IOPubPort, serveZMTP(zmq4.Pub, drain))
-	listen(t, conn, conn.HBPort, serveZMTP(zmq4.Rep, drain))
-	return conn
-}
+// everyChannel are the channels that a client opens.
+var everyChannel = [...]string{channelShell, channelIOPub, channelControl, channelHB}
 
 func TestConnect_SurvivesHostilePeers(t *testing.T) {
-	router := peerBytes(greetingOf(), readyOf("ROUTER"))
 	say := func(parts ...[]byte) func(net.Conn) {
 		return func(c net.Conn) {
 			_, _ = c.Write(peerBytes(parts...))
@@ -65,68 +32,74 @@ func TestConnect_SurvivesHostilePeers(t *testing.T) {
 			_, _ = io.Copy(io.Discard, c)
 		}
 	}
-	endless := func(piece []byte) func(net.Conn) {
+	slowly := func(data []byte) func(net.Conn) {
 		return func(c net.Conn) {
-			_, err := c.Write(router)
-			for err == nil {
-				_, err = c.Write(piece)
+			pause := time.NewTicker(50 * time.Millisecond)
+			defer pause.Stop()
+			for _, b := range data {
+				if _, err := c.Write([]byte{b}); err != nil {
+					return
+				}
+				<-pause.C
 			}
 		}
 	}
+	greeting := greetingOf()
 	tests := []struct {
 		name  string
-		shell func(net.Conn)
-		stage Stage
+		serve func(net.Conn)
 		want  string // in the error
 	}{
-		{"silent after accept", say(), StageZMTP, "does not shake hands"},
-		{"ends at once", end(), StageZMTP, "EOF"},
-		{"speaks HTTP", say([]byte("HTTP/1.1 400 Bad Request\r\n" + strings.Repeat("x", 100))), StageZMTP, "greeting"},
-		{"half a greeting", say(greetingOf()[:30]), StageZMTP, "does not shake hands"},
-		{"other security", say(bytes.Replace(greetingOf(), []byte("NULL"), []byte("CURV"), 1)), StageZMTP, "security"},
-		{"other socket type", say(greetingOf(), readyOf("PUB")), StageZMTP, "not compatible"},
-		{"malformed READY 1", say(greetingOf(), []byte("\x04\x07\x05READY\x00")), StageZMTP, "malformed"},
-		{"malformed READY 2", say(greetingOf(), []byte("\x04\x0a\x05READY\x03abc")), StageZMTP, "malformed"},
-		{"huge READY", say(greetingOf(), longFrame(flagCommand, 1<<40)), StageZMTP, "over the limit"},
-		{"message before READY", say(greetingOf(), []byte("\x00\x01x")), StageZMTP, "before the handshake"},
-		{"frame of 2^31", say(router, longFrame(0, 1<<31)), StageKernelInfo, "over the limit"},
-		{"frame of 2^49", say(router, longFrame(0, 1<<49)), StageKernelInfo, "over the limit"},
-		{"frame of 2^62", say(router, longFrame(0, 1<<62)), StageKernelInfo, "over the limit"},
-		{"frame of 2^63-1", say(router, longFrame(0, 1<<63-1)), StageKernelInfo, "over the limit"},
-		{"frame of 2^64-1", say(router, longFrame(0, 1<<64-1)), StageKernelInfo, "over the limit"},
-		{"a frame without end", endless(longFrame(0, 1<<31-1)), StageKernelInfo, "deadline"},
-		{"parts without end", endless([]byte("\x01\x00")), StageKernelInfo, "over the limit"},
-		{"unknown flags", say(router, []byte("\xf0\x01x")), StageKernelInfo, "unknown flags"},
-		{"no delimiter", say(router, []byte("\x00\x01x")), StageKernelInfo, "without the delimiter"},
-		{"end in mid-frame", end(router, []byte("\x00\x05ab")), StageKernelInfo, "unexpected EOF"},
+		{"silent after accept", say(), "does not shake hands"},
+		{"half a greeting", say(greeting[:30]), "does not shake hands"},
+		{"no READY", say(greeting), "does not shake hands"},
+		{"half a READY", say(greeting, readyOf("ROUTER")[:9]), "does not shake hands"},
+		{"a byte now and then", slowly(peerBytes(greeting, readyOf("ROUTER"))), "does not shake hands"},
+		{"ends at once", end(), "EOF"},
+		{"ends in the greeting", end(greeting[:30]), "EOF"},
+		{"ends before READY", end(greeting), "EOF"},
+		{"ends in READY", end(greeting, readyOf("ROUTER")[:9]), "EOF"},
+		{"speaks HTTP", say([]byte("HTTP/1.1 400 Bad Request\r\n" + strings.Repeat("x", 100))), "greeting"},
+		{"other security", say(bytes.Replace(greeting, []byte("NULL"), []byte("CURV"), 1)), "security"},
+		{"other socket type", say(greeting, readyOf("PUSH")), "not compatible"},
+		{"no socket type", say(greeting, commandOf("READY", "")), "malformed"},
+		{"name without its length", say(greeting, commandOf("READY", "\x00")), "malformed"},
+		{"name longer than READY", say(greeting, commandOf("READY", "\x03abc")), "malformed"},
+		{"value without its length", say(greeting, commandOf("READY", "\x02ab\x00\x00\x00")), "malformed"},
+		{"name of 255 bytes", say(greeting, commandOf("READY", "\xff")), "EOF"},
+		{"value of 2^32-1 bytes", say(greeting, commandOf("READY", "\x01a\xff\xff\xff\xff")), "EOF"},
+		{"another command than READY", say(greeting, commandOf("ERROR", "\x03bad")), "command"},
+		{"a command without a name", say(greeting, []byte("\x04\x00")), ""},
+		{"a READY of 2^40 bytes", say(greeting, longFrame(flagCommand, 1<<40)), "over the limit"},
+		{"a READY of 2^64-1 bytes", say(greeting, longFrame(flagCommand, 1<<64-1)), "over the limit"},
+		{"a READY with more parts", say(greeting, []byte("\x05\x06\x05READY")), "inside a message"},
+		{"a message before READY", say(greeting, []byte("\x00\x01x")), "before the handshake"},
 	}
+	before := runtime.NumGoroutine()
 	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			conn := startHostile(t, test.shell)
-			ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
-			defer cancel()
-			before := allocated()
-			_, err := Connect(ctx, conn, Options{})
-			if grown := allocated() - before; grown > 48<<20 {
-				t.Errorf("%d MiB were allocated for it", grown>>20)
-			}
-			var start *StartError
-			if !errors.As(err, &start) || start.Stage != test.stage || !strings.Contains(err.Error(), test.want) {
-				t.Errorf("got %v, want %q at stage %s", err, test.want, test.stage)
-			}
-		})
+		for _, channel := range everyChannel {
+			t.Run(test.name+"/"+channel, func(t *testing.T) {
+				growth := watchHeap(t)
+				conn := startHostile(t, channel, test.serve)
+				ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+				defer cancel()
+				_, err := Connect(ctx, conn, Options{})
+				var start *StartError
+				if !errors.As(err, &start) || start.Stage != StageZMTP || start.Channel != channel || !strings.Contains(err.Error(), test.want) {
+					t.Errorf("got %v, want %q of channel %s", err, test.want, channel)
+				}
+				if grown := growth(); grown > 8e6 {
+					t.Errorf("the heap grew by %.1f MB", float64(grown)/1e6)
+				}
+			})
+		}
 	}
-}
-
-func allocated() uint64 {
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return m.TotalAlloc
+	wantGoroutines(t, before)
 }
 
 func TestChannel_AnswersPingWithItsContext(t *testing.T) {
 	pong := make(chan string, 1)
-	conn := startHostile(t, func(c net.Conn) {
+	conn := startHostile(t, channelShell, func(c net.Conn) {
 		ready := make([]byte, 4<<10)
 		_, _ = c.Write(peerBytes(greetingOf(), readyOf("ROUTER")))
 		for read := 0; !bytes.Contains(ready[:read], []byte("kernel_info_request")); {
