@@ -12,9 +12,6 @@ import (
 	"time"
 )
 
-// heapLimit is by how much a peer may make the heap grow.
-const heapLimit = 64e6
-
 // everyChannel are the channels that a client opens.
 var everyChannel = [...]string{channelShell, channelIOPub, channelControl, channelHB}
 

@@ -191,11 +191,11 @@ func display(piece string, times int) text {
 }
 
 // watchHeap measures how much the heap grows from now until the func it returns is
-// called. The collector is made to run after each 4 MB or so, so that what is
-// measured is what is held, and not what it did not come to yet.
+// called. The collector is made to run often, so that what is measured is what is
+// held, and not what it did not come to yet.
 func watchHeap(t *testing.T) (growth func() int64) {
 	t.Helper()
-	ballast, percent := make([]byte, 32<<20), debug.SetGCPercent(10)
+	ballast, percent := make([]byte, 32<<20), debug.SetGCPercent(collectAt)
 	before, stop, peak := liveHeap(), make(chan struct{}), make(chan int64)
 	go func() {
 		sample := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
