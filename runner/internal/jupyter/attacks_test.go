@@ -115,9 +115,9 @@ func framingCases() []hostileCase {
 		{name: "frame of 2^63-1", on: onAll, attack: raw(longFrame(0, 1<<63-1)), want: "over the limit"},
 		{name: "frame of 2^64-1", on: onAll, attack: raw(longFrame(0, 1<<64-1)), want: "over the limit"},
 		{name: "command of 2^64-1", on: onAll, attack: raw(longFrame(flagCommand, 1<<64-1)), want: "over the limit"},
-		{name: "a frame of 2^31-1 that comes", on: channelIOPub, attack: func(p *peer, w outlet, parent string) {
-			_, _ = w.Write(longFrame(0, 1<<31-1))
-			_ = text{piece: strings.Repeat("x", 1<<16), times: 1 << 15}.writeTo(w)
+		{name: "a frame of 512 MB that comes", on: channelIOPub, attack: func(p *peer, w outlet, parent string) {
+			_, _ = w.Write(longFrame(0, 1<<29))
+			_ = text{piece: strings.Repeat("x", 1<<16), times: 1 << 13}.writeTo(w)
 		}, want: "without the delimiter"},
 		{name: "100,000 parts", on: onAll, attack: times(100_000, "\x01\x01x"), want: "over the limit"},
 		{name: "a million tiny frames", on: onAll, attack: times(1e6, "\x01\x00"), want: "over the limit"},
@@ -180,7 +180,7 @@ func contentCases() []hostileCase {
 		{name: "a header of 16 MB", on: onSigned, attack: heading(text{head: "{", piece: `"a":1,`, times: 16_000_000 / 6, tail: `"b":1}`}), want: "header"},
 		{name: "a message id of 16 MB", on: onSigned, attack: named(1, "msg_id", text{piece: "x", times: 16e6}), want: "header"},
 		{name: "a type of 15 MB", on: onSigned, attack: named(1, "msg_type", text{piece: "x", times: 15e6}), want: "header"},
-		{name: "1,000 types of 60 KB", on: channelIOPub, attack: named(1_000, "msg_type", text{piece: "x", times: 60_000}), stuck: true},
+		{name: "600 types of 60 KB", on: channelIOPub, attack: named(600, "msg_type", text{piece: "x", times: 60_000}), stuck: true},
 		{name: "NUL and what is not UTF-8 in names", on: onSigned, attack: named(1000, "msg_type", text{head: "\\u0000\xff\xc3(\xed\xa0\x80\\ud800"})},
 		{name: "a date that is none", on: onSigned, attack: named(1000, "date", text{head: "9999-99-99T99:99:99.999999999999Z"})},
 		{name: "numbers where texts belong", on: onSigned, attack: heading(text{head: `{"msg_id":1,"msg_type":"stream","session":{},"date":[],"version":null}`})},
@@ -275,7 +275,7 @@ func survives(t *testing.T, test hostileCase, channel, want string, others *atom
 		test.attack(p, w, parent)
 		_ = w.Flush()
 	}
-	limit := time.Minute
+	limit := 5 * time.Minute
 	if want == "deadline" {
 		limit = time.Second
 	}
