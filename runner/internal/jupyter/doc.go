@@ -17,6 +17,9 @@
 //   - What arrives is read at once, whether or not somebody consumes it, so that a
 //     slow consumer never makes the kernel drop messages. What waits is bounded in
 //     bytes; beyond the bound payloads are dropped and the loss is told.
+//   - What never arrived is counted by the kernel's own numbers (Lost), and what
+//     arrives twice is dropped and counted (Repeated). A cell whose end was lost is an
+//     error, never a success.
 //   - No wait is without an end: the caller's context, the kernel's death (end of
 //     file on a channel, the sandbox's word, a heartbeat that stays out), or a
 //     silence that lasts too long.
