@@ -46,9 +46,9 @@ type field struct {
 
 // buffer is a binary value, which stands outside of the state.
 type buffer struct {
-	key  string        // of the field that it belongs to
-	path notebook.JSON // where in the state: an array that begins with key
-	data string        // base64
+	key  string // of the field that it belongs to
+	path string // where in the state: a JSON array that begins with key
+	data string // base64
 }
 
 // About what a model, a field and a buffer take beside their texts, in memory and in
@@ -67,7 +67,7 @@ const (
 )
 
 func (f field) size() int64  { return int64(fieldOverhead + len(f.key) + f.value.Size()) }
-func (b buffer) size() int64 { return int64(bufferOverhead + len(b.key) + b.path.Size() + len(b.data)) }
+func (b buffer) size() int64 { return int64(bufferOverhead + len(b.key) + len(b.path) + len(b.data)) }
 
 // comm is the content of the three comm messages.
 type comm struct {
@@ -233,7 +233,7 @@ func pair(paths json.RawMessage, parts [][]byte) []buffer {
 		}
 		for first := range path.Elements() {
 			if key, ok := first.Text(); ok {
-				buffers = append(buffers, buffer{key: key, path: path, data: base64.StdEncoding.EncodeToString(parts[0])})
+				buffers = append(buffers, buffer{key: key, path: path.String(), data: base64.StdEncoding.EncodeToString(parts[0])})
 			}
 			break
 		}
@@ -248,24 +248,24 @@ func pair(paths json.RawMessage, parts [][]byte) []buffer {
 func (m *model) withBuffers(fields []field, sent []buffer) []buffer {
 	latest, keys := make(map[string]buffer, len(sent)), make(map[string]bool, len(sent))
 	for _, b := range sent {
-		latest[b.path.String()], keys[b.key] = b, true
+		latest[b.path], keys[b.key] = b, true
 	}
 	var buffers []buffer
 	for _, old := range m.buffers {
 		_, replaced := find(fields, old.key)
-		b, ok := latest[old.path.String()]
+		b, ok := latest[old.path]
 		switch {
 		case ok:
 			buffers = append(buffers, b)
-			delete(latest, old.path.String())
+			delete(latest, old.path)
 		case !replaced && !keys[old.key]:
 			buffers = append(buffers, old)
 		}
 	}
 	for _, b := range sent {
-		if b, ok := latest[b.path.String()]; ok {
+		if b, ok := latest[b.path]; ok {
 			buffers = append(buffers, b)
-			delete(latest, b.path.String())
+			delete(latest, b.path)
 		}
 	}
 	return buffers
@@ -445,7 +445,8 @@ func (m *model) Tree() any {
 	if len(m.buffers) > 0 {
 		buffers := make([]any, len(m.buffers))
 		for i, b := range m.buffers {
-			buffers[i] = map[string]any{"data": b.data, "encoding": "base64", "path": b.path}
+			path, _ := notebook.ParseJSON([]byte(b.path), mostPaths)
+			buffers[i] = map[string]any{"data": b.data, "encoding": "base64", "path": path}
 		}
 		tree["buffers"] = buffers
 	}

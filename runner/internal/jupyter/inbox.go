@@ -2,6 +2,7 @@ package jupyter
 
 import (
 	"errors"
+	"strings"
 	"sync"
 )
 
@@ -157,6 +158,9 @@ func (q *inbox) drop(e *event) bool {
 	}
 	if q.last != nil && q.last.msg.Dropped > 0 && q.last.msg.ParentID == e.msg.ParentID {
 		q.last.msg.Dropped += lost
+		if strings.HasPrefix(q.last.msg.Type, "comm_") {
+			q.last.msg.Type = e.msg.Type // lost output is worse than a widget's lost state
+		}
 		return true
 	}
 	e.size -= payload(e.msg)
