@@ -245,7 +245,11 @@ func (c *canonizer) isLines(v span) bool {
 // compareKeys compares the strings that a and b begin with, as Python sorts them.
 // Both are canonical.
 func compareKeys(a, b []byte) int {
-	a, b = a[1:], b[1:]
+	i := 1
+	for a[i] == b[i] && a[i] != '"' && a[i] != '\\' {
+		i++
+	}
+	a, b = a[i:], b[i:]
 	for {
 		x, n := keyByte(a)
 		y, m := keyByte(b)
