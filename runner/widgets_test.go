@@ -368,6 +368,9 @@ func FuzzWidgets(f *testing.F) {
 	f.Add(`comm_open {"comm_id":"a","target_name":"jupyter.widget","data":` + slider + "}\n" +
 		`comm_msg {"comm_id":"a","data":{"state":{"value":[1, {}],"\u0076":-1.5e3},"buffer_paths":[["v"],["w",0]]}}` + "\n" +
 		`comm_close {"comm_id":"a"}`)
+	f.Add(`comm_open {"comm_id":"o","target_name":"jupyter.widget","data":{"state":{"_model_name":"OutputModel","_model_module":"@jupyter-widgets/output",` +
+		`"outputs":[{"output_type":"stream","text":"a"}],"msg_id":"now"}}}` + "\nstream {\"text\":\"b\"}\nclear_output {\"wait\":true}\n" +
+		`display_data {"data":{"a":1},"transient":{"display_id":"i"}}` + "\n" + `comm_msg {"comm_id":"o","data":{"state":{"outputs":0,"msg_id":""}}}`)
 	f.Add(`comm_open {"comm_id":"\xff","target_name":"jupyter.widget","data":{"state":{"_model_name":null,"a\\":"\ud800","\xff":[[]],"":true}}}`)
 	f.Fuzz(func(t *testing.T, script string) {
 		const limit = 2000
@@ -376,6 +379,12 @@ func FuzzWidgets(f *testing.F) {
 		for line := range strings.SplitSeq(script, "\n") {
 			kind, content, _ := strings.Cut(line, " ")
 			o.message(commMessage(kind, content, strings.Fields(content)))
+			o.widgets.synchronize(func(_ string, data any) error {
+				if _, err := json.Marshal(data); err != nil {
+					t.Fatal(err)
+				}
+				return nil
+			})
 		}
 		var held int64
 		for _, m := range o.widgets.models {
@@ -454,6 +463,28 @@ print('after')`,
 				t.Errorf("(-nbclient +nbpress):\n%s", diff)
 			}
 		})
+	}
+}
+
+// nbclient goes on with what it captured itself, and so loses what the code has set.
+func TestExecuteCells_AddsCapturedOutputToWhatTheCodeHasSet(t *testing.T) {
+	const texts = "[o['text'] for o in out.outputs]"
+	nb := notebookOf(
+		"import ipywidgets as w\nout = w.Output(); out.append_stdout('a')", "with out: print('b')", texts+"\n",
+		"out.outputs = ()", "with out: print('c')", texts,
+	)
+	conn, dead := startKernel(t)
+	failure, warnings, err := executeCells(t.Context(), nb, conn, dead, CellsOptions{})
+	if failure != nil || err != nil || len(warnings) > 0 {
+		t.Fatal(failure, warnings, err)
+	}
+	var got []string
+	for _, cell := range nb.Cells {
+		got = append(got, shown(cell))
+	}
+	want := []string{"[1]", "[2]", "[3] execute_result ['ab\\n']", "[4]", "[5]", "[6] execute_result ['c\\n']"}
+	if diff := gocmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
 
