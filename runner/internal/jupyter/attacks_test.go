@@ -3,8 +3,12 @@ package jupyter
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
+	"io"
+	"net"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -105,6 +109,7 @@ type hostileCase struct {
 	attack attack
 	want   string // in the client's error; "" for none. What the heartbeat says is not read, so nothing there hurts
 	stuck  bool   // nobody consumes until the attack is over
+	kept   int    // so many messages arrive, and nothing of any is dropped; 0: that does not matter
 }
 
 func framingCases() []hostileCase {
@@ -212,6 +217,7 @@ func replyCases() []hostileCase {
 // stuckCases are of a consumer that takes nothing while they last.
 func stuckCases() []hostileCase {
 	return []hostileCase{
+		{name: "60,000 displays", on: channelIOPub, attack: says(60_000, "display_data", func(n int) text { return display(strconv.Itoa(n), 1) }), stuck: true, kept: 60_000},
 		{name: "200 MB of displays", on: channelIOPub, attack: says(200, "display_data", always(display("x", 1e6))), stuck: true},
 		{name: "150 MB in frames of 15 MB", on: channelIOPub, attack: says(10, "display_data", always(display("x", 15e6))), stuck: true},
 		{name: "many small displays", on: channelIOPub, attack: says(smallFloods, "display_data", always(display("x", 1))), stuck: true},
@@ -319,10 +325,64 @@ func survives(t *testing.T, test hostileCase, channel, want string, others *atom
 	if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
 		t.Errorf("got %v, want %q", err, want)
 	}
+	if test.kept > 0 && (seen < test.kept || dropped > 0) {
+		t.Errorf("got %d messages, want %d, and %d bytes were dropped", seen, test.kept, dropped)
+	}
 	if grown > heapLimit {
 		t.Errorf("the heap grew by %.1f MB", float64(grown)/1e6)
 	}
 	if took > limit+10*time.Second {
 		t.Errorf("it took %s", took)
+	}
+}
+
+// deaf is a connection whose server stops reading, once the handshake and the first
+// requests are through, until it is closed.
+type deaf struct {
+	net.Conn
+	left int
+	done <-chan struct{}
+}
+
+// Read implements net.Conn.
+func (c *deaf) Read(p []byte) (int, error) {
+	if c.left == 0 {
+		<-c.done
+		return 0, io.EOF
+	}
+	n, err := c.Conn.Read(p[:min(len(p), c.left)])
+	c.left -= n
+	return n, err
+}
+
+func TestExecute_EndsInTimeThoughTheKernelReadsNothing(t *testing.T) {
+	k := &fakeKernel{t: t, conn: ipc(t), session: "fake", iopub: make(chan *zmq4.Conn, 1)}
+	done := make(chan struct{})
+	listen(t, k.conn, k.conn.ShellPort, func(c net.Conn) {
+		serveZMTP(zmq4.Router, k.shell)(&deaf{Conn: c, left: 16 << 10, done: done})
+	})
+	listen(t, k.conn, k.conn.ControlPort, serveZMTP(zmq4.Router, drain))
+	listen(t, k.conn, k.conn.HBPort, serveZMTP(zmq4.Rep, drain))
+	listen(t, k.conn, k.conn.IOPubPort, serveZMTP(zmq4.Pub, func(c *zmq4.Conn) {
+		k.iopub <- c
+		drain(c)
+	}))
+	t.Cleanup(func() { close(done) })
+	c := connectFake(t, k, Options{timing: quick})
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	started := time.Now()
+	if _, err := c.Execute(ctx, strings.Repeat("x", 4<<20), nil); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v, want the context's error", err)
+	}
+	if took := time.Since(started); took > writeTimeout-writeGrace {
+		t.Errorf("it took %s", took)
+	}
+	if err := c.Interrupt(t.Context()); err != nil {
+		t.Errorf("the other channels cannot be used: %v", err)
+	}
+	var died *KernelDied
+	if _, err := c.Wait(t.Context(), nil); !errors.As(err, &died) {
+		t.Errorf("got %v, want KernelDied", err)
 	}
 }
