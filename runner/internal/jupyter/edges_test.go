@@ -201,26 +201,29 @@ func TestExecute_EdgeTable(t *testing.T) {
 		})
 	}
 	t.Run("wrong key", func(t *testing.T) {
+		t.Parallel()
 		conn := startFake(t, nil).conn
 		conn.Key = "another"
-		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 		defer cancel()
 		wantStage(t, ctx, conn, Options{}, StageKernelInfo, " key")
 	})
 	t.Run("peer silent after TCP accept", func(t *testing.T) {
+		t.Parallel()
 		conn := ipc(t)
 		listen(t, conn, conn.ShellPort, func(c net.Conn) { _, _ = io.Copy(io.Discard, c) })
-		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		wantStage(t, ctx, conn, Options{}, StageZMTP, "does not shake hands")
 	})
 	t.Run("nothing arrives on the output channel", func(t *testing.T) {
+		t.Parallel()
 		k := startFake(t, nil)
 		listen(t, k.conn, 22, serveZMTP(zmq4.Pub, drain))
 		conn := k.conn
 		conn.IOPubPort = 22
 		k.iopub <- nil
-		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 		defer cancel()
 		wantStage(t, ctx, conn, Options{timing: quick}, StageIOPub, "nothing arrives")
 	})
