@@ -17,7 +17,19 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
 
-GIVE_UP = 30  # seconds; nbclient now and then waits for ever for a kernel
+GIVE_UP = 60  # seconds
+
+
+async def shake(client):
+    """Has nbclient look for replies that it missed.
+
+    ZeroMQ tells once that something came; where nbclient sends for an output widget at
+    that moment it does not notice, and waits for ever.
+    """
+    while True:
+        await asyncio.sleep(0.5)
+        if client.kc is not None and client.kc.channels_running:
+            await client.kc.shell_channel.socket.poll(1)
 
 
 async def execute(folder, job, turn):
@@ -32,6 +44,7 @@ async def execute(folder, job, turn):
                 record_timing=True,
                 resources={"metadata": {"path": work}},
             )
+            shaking = asyncio.create_task(shake(client))
             try:
                 await asyncio.wait_for(client.async_execute(), GIVE_UP)
                 outcome = "completed"
@@ -41,10 +54,10 @@ async def execute(folder, job, turn):
                 outcome = "kernel_died"
             except CellExecutionError:
                 outcome = "cell_error"
-            except asyncio.TimeoutError:
-                outcome = "hung"
             except Exception as e:  # what nbclient did not think of
                 outcome = f"broke: {type(e).__name__}: {e}"
+            finally:
+                shaking.cancel()
         nbformat.write(notebook, folder / f"{job['name']}.executed.ipynb")
         print(job["name"], outcome, f"{time.monotonic() - started:.1f} s", file=sys.stderr)
         return job["name"], outcome
