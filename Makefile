@@ -53,7 +53,14 @@ fmt: ## format the Go code
 fuzz: ## fuzz every parser of outside bytes for FUZZTIME (10s), two at a time
 	.ci/fuzz $(FUZZTIME)
 
-bench: venv build ## measure every speed that is promised, beside its peer
+# The peers of the benchmark, apart from what the tests use.
+build/peers/made: internal/bench/requirements.txt
+	rm -rf build/peers
+	$(PYTHON) -m venv build/peers
+	build/peers/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+bench: venv build build/peers/made ## measure every speed that is promised, beside its peer
 	go run ./internal/bench
 
 demo: ## the whole flow on the example reports, from Git to HTML

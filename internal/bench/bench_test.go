@@ -37,7 +37,7 @@ BenchmarkNext/per-day       	     100	        20 ns/op
 	}
 }
 
-func TestDuel_RefusesWorkNotDone(t *testing.T) {
+func TestContest_RefusesWorkNotDone(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "executed.ipynb")
 	lazy := program{
 		argv:  []string{os.Args[0], "-test.run=^$"},
@@ -46,8 +46,8 @@ func TestDuel_RefusesWorkNotDone(t *testing.T) {
 	if err := os.WriteFile(file, passNotebook(2), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := (duel{ours: lazy, peer: lazy}).fight(t.Context(), 1); err == nil || !strings.Contains(err.Error(), "not all of 2 cells") {
-		t.Errorf("fight with a notebook that nobody executed: error %v, want one about the cells", err)
+	if _, err := contest(t.Context(), map[string]program{"lazy": lazy}, 1); err == nil || !strings.Contains(err.Error(), "not all of 2 cells") {
+		t.Errorf("a contest over a notebook that nobody executed: error %v, want one about the cells", err)
 	}
 }
 

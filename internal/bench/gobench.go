@@ -13,16 +13,26 @@ import (
 	"time"
 )
 
-// pair is two Go benchmarks that do the same work.
+// pair is two programs or benchmarks that do the same work.
 type pair struct {
 	name       string
 	ours, peer string
 	target     float64 // 0: none is promised
 }
 
-// pairs are the ratios taken between Go benchmarks.
+// pairs are the ratios taken between benchmarks; BenchmarkPeer is peer.py.
 var pairs = [...]pair{
 	{"kernel ready, peer: ipykernel's own launcher", "BenchmarkConnect/launcher", "BenchmarkConnect/ipykernel_launcher", 0},
+	{"cell of pass, median round trip, peer: jupyter_client", "BenchmarkExecute/pass", "BenchmarkPeer/pass", 0.75},
+	{"5 MB of prints, median, peer: jupyter_client", "BenchmarkExecute/print_5MB", "BenchmarkPeer/print_5MB", 1},
+}
+
+// limits are times that are promised without a peer.
+var limits = [...]struct {
+	name, ours string
+	limit      time.Duration
+}{
+	{"kernel's death noticed", "BenchmarkDeath", 50 * time.Millisecond},
 }
 
 // measurement is one Go benchmark's lines; its values stand in their lines' order.
@@ -34,15 +44,48 @@ type measurement struct {
 
 type measurements []*measurement
 
-// goBenchmarks runs every Go benchmark of the module a few times.
-func goBenchmarks(ctx context.Context) (measurements, error) {
+// kernelPackage holds the benchmarks that have their peer in peer.py.
+const kernelPackage = "./runner/internal/jupyter"
+
+// goBenchmarks runs every Go benchmark of the module a few times, those of the kernel's
+// client in turns with their peer.
+func goBenchmarks(ctx context.Context, peerPython string) (measurements, error) {
 	var output bytes.Buffer
-	cmd := exec.CommandContext(ctx, "go", "test", "-run=^$", "-bench=.", "-benchtime=200ms", "-count=3", "-p=1", "-timeout=10m", "./...")
-	cmd.Stdout, cmd.Stderr = &output, &output
-	if err := cmd.Run(); err != nil {
-		return nil, fmt.Errorf("%s: %w\n%s", cmd, err, output.Bytes())
+	bench := []string{"go", "test", "-run=^$", "-bench=.", "-benchtime=200ms", "-p=1", "-timeout=10m"}
+	for range 3 {
+		for _, argv := range [][]string{append(bench, kernelPackage), {peerPython, "internal/bench/peer.py"}} {
+			if err := runInto(ctx, &output, argv...); err != nil {
+				return nil, err
+			}
+		}
 	}
-	return parseBenchmarks(output.String()), nil
+	packages, err := otherPackages(ctx)
+	if err == nil {
+		err = runInto(ctx, &output, append(append(bench, "-count=3"), packages...)...)
+	}
+	return parseBenchmarks(output.String()), err
+}
+
+// otherPackages lists the module's packages but the one that has a peer.
+func otherPackages(ctx context.Context) ([]string, error) {
+	var output bytes.Buffer
+	if err := runInto(ctx, &output, "go", "list", "./..."); err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(strings.Fields(output.String()), func(pkg string) bool {
+		return strings.HasSuffix(pkg, strings.TrimPrefix(kernelPackage, "."))
+	}), nil
+}
+
+// runInto runs a program and appends what it prints to output.
+func runInto(ctx context.Context, output *bytes.Buffer, argv ...string) error {
+	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
+	before := output.Len()
+	cmd.Stdout, cmd.Stderr = output, output
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("%s: %w\n%s", cmd, err, output.Bytes()[before:])
+	}
+	return nil
 }
 
 // parseBenchmarks reads what `go test -bench` prints.
@@ -64,14 +107,25 @@ func parseBenchmarks(output string) measurements {
 			continue
 		}
 		name := trimProcs(fields[0])
-		if n := len(all); n == 0 || all[n-1].name != name || all[n-1].pkg != pkg { // -count repeats a benchmark at once
-			all = append(all, &measurement{pkg: pkg, name: name})
+		m := all.find(pkg, name)
+		if m == nil {
+			m = &measurement{pkg: pkg, name: name}
+			all = append(all, m)
 		}
-		m := all[len(all)-1]
 		m.perOp = append(m.perOp, time.Duration(ns))
 		m.others = strings.Join(fields[at+1:], " ")
 	}
 	return all
+}
+
+// find returns a benchmark's earlier lines, nil where there are none.
+func (all measurements) find(pkg, name string) *measurement {
+	for _, m := range all {
+		if m.name == name && m.pkg == pkg {
+			return m
+		}
+	}
+	return nil
 }
 
 // trimProcs drops GOMAXPROCS, as Go appends it to a benchmark's name.

@@ -1,8 +1,8 @@
 // Command bench measures every speed that nbpress promises beside its peer, in the
 // same run and environment, and prints tables with the ratios; `make bench` runs it.
 //
-// Its life is one pass: the duels (whole programs, taking turns), then the modules'
-// own Go benchmarks. It measures and does not judge: a ratio over its target is shown
+// Its life is one pass: whole programs taking turns, then the modules' own Go
+// benchmarks, those of the kernel's client in turns with peer.py. It measures and does not judge: a ratio over its target is shown
 // as missed, and only an error ends it with status 1, since a busy machine is not a
 // broken program.
 package main
@@ -46,18 +46,22 @@ func run(ctx context.Context, out io.Writer, rounds int) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	execute, err := executeDuel(root, dir, 50)
+	peers := filepath.Join(root, "build", "peers")
+	programs, err := executions(root, dir, peers, 50)
 	if err != nil {
 		return err
 	}
 	table := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
 	fmt.Fprintln(table, "beside its peer, wall time\tnbpress\tpeer\tratio\ttarget\t")
-	result, err := execute.fight(ctx, rounds)
+	took, err := contest(ctx, programs, rounds)
 	if err != nil {
 		return err
 	}
-	printRow(table, fmt.Sprintf("%s, median of %d", execute.name, rounds), result, execute.target)
-	measured, err := goBenchmarks(ctx)
+	for _, p := range executed {
+		name := fmt.Sprintf("%s, 50 cells of pass, peer: %s, median of %d", p.ours, p.peer, rounds)
+		printRow(table, name, took[p.ours], took[p.peer], p.target)
+	}
+	measured, err := goBenchmarks(ctx, filepath.Join(peers, "bin", "python"))
 	if err != nil {
 		return err
 	}
@@ -66,7 +70,14 @@ func run(ctx context.Context, out io.Writer, rounds int) error {
 		if ours == 0 || peer == 0 {
 			return fmt.Errorf("%s: no benchmark %s or %s", p.name, p.ours, p.peer)
 		}
-		printRow(table, p.name, outcome{ours, peer}, p.target)
+		printRow(table, p.name, ours, peer, p.target)
+	}
+	for _, l := range limits {
+		took := measured.median(l.ours)
+		if took == 0 {
+			return fmt.Errorf("%s: no benchmark %s", l.name, l.ours)
+		}
+		fmt.Fprintf(table, "%s\t%v\t-\t-\t<= %v %s\t\n", l.name, readable(took), l.limit, verdict(took <= l.limit))
 	}
 	if err := table.Flush(); err != nil {
 		return err
@@ -75,39 +86,24 @@ func run(ctx context.Context, out io.Writer, rounds int) error {
 	return measured.print(out)
 }
 
-// outcome is the median time of either side.
-type outcome struct{ ours, peer time.Duration }
-
-func printRow(w io.Writer, name string, o outcome, target float64) {
-	ratio := float64(o.ours) / float64(o.peer)
-	verdict := "-"
-	if target > 0 {
-		verdict = fmt.Sprintf("<= %.2f met", target)
-		if ratio > target {
-			verdict = fmt.Sprintf("<= %.2f MISSED", target)
-		}
-	}
-	fmt.Fprintf(w, "%s\t%v\t%v\t%.2f\t%s\t\n", name, o.ours.Round(time.Millisecond), o.peer.Round(time.Millisecond), ratio, verdict)
+// executed are the ratios taken between whole programs.
+var executed = [...]pair{
+	{ours: ours, peer: nbclient, target: 0.55},
+	{ours: ours, peer: papermill, target: 0.55},
+	{ours: oursStock, peer: nbclient, target: 0.62},
 }
 
-// executeDuel is `nbpress execute` against `jupyter execute` on a notebook of cells
-// that do nothing, so that only the programs' own work and the kernel's start count.
-func executeDuel(root, dir string, cells int) (duel, error) {
-	notebook := filepath.Join(dir, "pass.ipynb")
-	if err := os.WriteFile(notebook, passNotebook(cells), 0o644); err != nil {
-		return duel{}, err
+func printRow(w io.Writer, name string, ours, peer time.Duration, target float64) {
+	ratio, promise := float64(ours)/float64(peer), "-"
+	if target > 0 {
+		promise = fmt.Sprintf("<= %.2f %s", target, verdict(ratio <= target))
 	}
-	bin := filepath.Join(root, ".venv", "bin")
-	ours, theirs := filepath.Join(dir, "ours.ipynb"), filepath.Join(dir, "theirs.ipynb")
-	return duel{
-		name: fmt.Sprintf("execute %d cells of pass, peer: jupyter execute", cells), target: 0.65,
-		ours: program{
-			argv:  []string{filepath.Join(root, "build", "nbpress"), "execute", "--python", filepath.Join(bin, "python"), notebook, ours},
-			check: func() error { return checkExecuted(ours, cells) },
-		},
-		peer: program{
-			argv:  []string{filepath.Join(bin, "jupyter"), "execute", notebook, "--output", "theirs.ipynb"},
-			check: func() error { return checkExecuted(theirs, cells) },
-		},
-	}, nil
+	fmt.Fprintf(w, "%s\t%v\t%v\t%.2f\t%s\t\n", name, readable(ours), readable(peer), ratio, promise)
+}
+
+func verdict(met bool) string {
+	if met {
+		return "met"
+	}
+	return "MISSED"
 }

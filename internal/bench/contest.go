@@ -5,49 +5,81 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"time"
 )
 
-// duel is two programs that do the same work.
-type duel struct {
-	name       string
-	ours, peer program
-	target     float64 // the ratio of ours to peer that is promised
-}
-
 // program is a command line, and how to tell that it did its work.
 type program struct {
 	argv  []string
+	env   []string // beside ours
 	check func() error
 }
 
-// fight runs both once for the caches' sake, then in turns, so that what else goes on
-// on the machine meets both alike. It returns the medians of rounds.
-func (d duel) fight(ctx context.Context, rounds int) (outcome, error) {
-	var ours, peer []time.Duration
+// contest runs each program once for the caches' sake, then all in turns, so that what
+// else goes on on the machine meets them alike. It returns their medians.
+func contest(ctx context.Context, programs map[string]program, rounds int) (map[string]time.Duration, error) {
+	all := make(map[string][]time.Duration)
+	names := slices.Sorted(maps.Keys(programs))
 	for round := range rounds + 1 {
-		took, err := d.ours.time(ctx)
-		if err != nil {
-			return outcome{}, err
-		}
-		tookPeer, err := d.peer.time(ctx)
-		if err != nil {
-			return outcome{}, err
-		}
-		if round > 0 {
-			ours, peer = append(ours, took), append(peer, tookPeer)
+		for _, name := range names {
+			took, err := programs[name].time(ctx)
+			if err != nil {
+				return nil, err
+			}
+			if round > 0 {
+				all[name] = append(all[name], took)
+			}
 		}
 	}
-	return outcome{median(ours), median(peer)}, nil
+	medians := make(map[string]time.Duration)
+	for name, times := range all {
+		medians[name] = median(times)
+	}
+	return medians, nil
+}
+
+// What is executed in executions.
+const (
+	ours      = "nbpress execute"
+	oursStock = "nbpress execute --kernel python3" // the kernel started as Jupyter starts it
+	nbclient  = "jupyter execute"
+	papermill = "papermill"
+)
+
+// executions are the programs that execute a notebook of cells that do nothing, so that
+// only their own work and the kernel's start count. Peers is their virtual environment.
+func executions(root, dir, peers string, cells int) (map[string]program, error) {
+	in, out := filepath.Join(dir, "pass.ipynb"), filepath.Join(dir, "out.ipynb")
+	if err := os.WriteFile(in, passNotebook(cells), 0o644); err != nil {
+		return nil, err
+	}
+	bin := filepath.Join(peers, "bin")
+	nbpress := filepath.Join(root, "build", "nbpress")
+	programs := make(map[string]program)
+	for name, argv := range map[string][]string{
+		ours:      {nbpress, "execute", in, out, "--python", filepath.Join(bin, "python")},
+		oursStock: {nbpress, "execute", in, out, "--kernel", "python3"},
+		nbclient:  {filepath.Join(bin, "jupyter"), "execute", in, "--output", "out.ipynb"},
+		papermill: {filepath.Join(bin, "papermill"), "--no-progress-bar", in, out},
+	} {
+		programs[name] = program{
+			argv: argv, env: []string{"VIRTUAL_ENV=" + peers, "PATH=" + bin + ":" + os.Getenv("PATH")},
+			check: func() error { return checkExecuted(out, cells) },
+		}
+	}
+	return programs, nil
 }
 
 // time runs the program from its start to its end.
 func (p program) time(ctx context.Context) (time.Duration, error) {
 	var output bytes.Buffer
 	cmd := exec.CommandContext(ctx, p.argv[0], p.argv[1:]...)
+	cmd.Env = append(os.Environ(), p.env...)
 	cmd.Stdout, cmd.Stderr = &output, &output
 	started := time.Now()
 	if err := cmd.Run(); err != nil {
