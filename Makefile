@@ -1,6 +1,7 @@
 # What people do with nbpress. `make` lists it.
 PYTHON       ?= python3
 FUZZTIME     ?= 10s
+NOTEBOOKS    ?= 300
 GOTESTFLAGS  ?=
 REQUIREMENTS := kernel-image/kernel-requirements.txt internal/testenv/requirements.txt
 
@@ -11,7 +12,7 @@ RACE = $(shell command -v "$$(go env CC)" >/dev/null && echo -race)
 SIDE_BY_SIDE = $(MAKE) --no-print-directory $(if $(findstring -j,$(MAKEFLAGS)),,-j2)
 
 .DELETE_ON_ERROR:
-.PHONY: help build venv test e2e lint fmt fuzz bench demo clean
+.PHONY: help build venv test e2e lint fmt fuzz soak bench demo clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,6 +60,9 @@ build/peers/made: internal/bench/requirements.txt
 	$(PYTHON) -m venv build/peers
 	build/peers/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
+
+soak: venv ## execute NOTEBOOKS (300) one after another, then 8 at a time, and look what stays
+	NBPRESS_SOAK=$(NOTEBOOKS) go test -count=1 -run TestSoak -v -timeout 60m ./runner
 
 bench: venv build build/peers/made ## measure every speed that is promised, beside its peer
 	go run ./internal/bench
