@@ -11,6 +11,8 @@ What differs from `python -m ipykernel_launcher`:
 - It ends at once when asked to: ipykernel now and then takes ten seconds or hangs, and
   takes five where the notebook left processes. Those are ended by who started the
   launcher, who has them in a process group or a PID namespace.
+- No pause of half a millisecond before each reply: it is there for clients that do not
+  wait for the end of the output.
 - What only people at a prompt need is not imported at the start: the debugger,
   the terminal front end and the completer's analyser. It stays importable.
 Everything else is as in any Jupyter kernel.
@@ -136,6 +138,7 @@ def main():
     options = ["--HistoryManager.hist_file=:memory:", "--IPKernelApp.parent_handle=1"]
     app.initialize(options + sys.argv[1:])
     app.kernel._progressively_terminate_all_children = leave_children
+    app.kernel._execute_sleep = 0
     let_go()
     gc.freeze()
     gc.enable()
