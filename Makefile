@@ -62,7 +62,7 @@ build/peers/made: internal/bench/requirements.txt
 	@touch $@
 
 soak: venv ## execute NOTEBOOKS (300) one after another, then 8 at a time, and look what stays
-	NBPRESS_SOAK=$(NOTEBOOKS) go test -count=1 -run TestSoak -v -timeout 60m ./runner
+	NBPRESS_SOAK=$(NOTEBOOKS) go test -count=1 -run TestSoak -v -timeout 40m ./runner
 
 bench: venv build build/peers/made ## measure every speed that is promised, beside its peer
 	go run ./internal/bench
