@@ -99,7 +99,7 @@ ratio: 0.5
 cpu: "1500m"
 memory: 512Mi
 log: json
-any: {n: 9007199254740993, x: }
+any: {n: 9007199254740993, x: , kept: [1.0, 1e3, -0.0, 123456789012345678901234567890, +1, .5, -.5, 1., 1.e3, "no", "on"]}
 store:
   dir: 2026-11-23
 list:
@@ -107,7 +107,10 @@ list:
 - b
 `
 	w := want()
-	w.Any = map[string]any{"n": json.Number("9007199254740993"), "x": nil}
+	w.Any = map[string]any{"n": json.Number("9007199254740993"), "x": nil, "kept": []any{
+		json.Number("1.0"), json.Number("1e3"), json.Number("-0.0"), json.Number("123456789012345678901234567890"),
+		json.Number("1"), json.Number("0.5"), json.Number("-0.5"), json.Number("1.0"), json.Number("1.0e3"), "no", "on",
+	}}
 	var got target
 	if problems := strict.YAML("f.yaml", []byte(text), compile(t), &got); len(problems) > 0 {
 		t.Fatal(lines(problems))
@@ -130,12 +133,12 @@ f.yaml:7:1: duplicate key "slots"; it stands in line 6 already: remove one
 f.yaml:1:1: missing key "url"; add url: "https://example.com/x.git"
 f.yaml:2:8: missing key "store.dir"
 `},
-		{"values", "url:\nslots: 0\nratio: 2\npoll: 5\nlog: yes\nlist: [a, 1, a]\ncpu: many\nmemory: 1.5\n", `
+		{"values", "url:\nslots: 0\nratio: 2\npoll: 5\nlog: xml\nlist: [a, 1, a]\ncpu: many\nmemory: 1.5\n", `
 f.yaml:1:5: "url" must be a string; it is empty
 f.yaml:2:8: "slots" must be an integer of at least 1; it is 0
 f.yaml:3:8: "ratio" must be a number of at most 1; it is 2
 f.yaml:4:7: "poll" must be a duration; it is 5
-f.yaml:5:6: "log" must be one of "text", "json"; it is "yes"
+f.yaml:5:6: "log" must be one of "text", "json"; it is "xml"
 f.yaml:6:11: "list[1]" must be a string; it is 1
 f.yaml:6:14: "list" names "a" twice; remove one
 f.yaml:7:6: "cpu" must be cores; it is "many"
@@ -156,6 +159,11 @@ f.yaml:8:14: "1_000": a number with _; put it in quotes if it is a string
 		{"syntax", "url: x\n  slots: 1\n", "\nf.yaml:2:1: not YAML: mapping values are not allowed in this context; look at the indentation and at quotes here and in the line before\n"},
 		{"depth", "any: " + strings.Repeat("[", 70) + strings.Repeat("]", 70) + "\nurl: x\n", "\nf.yaml:1:70: more than 64 lists and objects inside each other\n"},
 		{"a list", "- a\n", "\nf.yaml:1:1: the file must be an object; it is a list\n"},
+		{"yes and no", "url: no\nany: {on: On}\nlist: [YES, 'off', nothing]\n", `
+f.yaml:1:6: "no": some readers of YAML take it for true or false, others for a string; write true or false, or put it in quotes
+f.yaml:2:11: "On": some readers of YAML take it for true or false, others for a string; write true or false, or put it in quotes
+f.yaml:3:8: "YES": some readers of YAML take it for true or false, others for a string; write true or false, or put it in quotes
+`},
 		{"columns count characters", "any: {é: ü, x: 0x1}\nurl: x\n", "\nf.yaml:1:16: \"0x1\": a number with a leading zero; put it in quotes if it is a string\n"},
 	}
 	for _, test := range tests {

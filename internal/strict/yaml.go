@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -125,11 +126,18 @@ func (b *yamlBuilder) scalar(v *value, n *yaml.Node) {
 		v.data = number
 		b.problems = append(b.problems, checkNumber(v)...)
 	default:
+		if n.Style == 0 && slices.Contains([]string{"yes", "no", "on", "off"}, strings.ToLower(n.Value)) {
+			b.problem(n, Quote(n.Value)+": some readers of YAML take it for true or false, others for a string",
+				"write true or false, or put it in quotes")
+			v.bad = true
+			return
+		}
 		v.data = n.Value
 	}
 }
 
-// yamlNumber takes the numbers that every reader of YAML reads alike.
+// yamlNumber takes the numbers that every reader of YAML reads alike, as they are
+// written: 1.0 is no whole number, and one of thirty digits keeps them all.
 func yamlNumber(text string) (json.Number, error) {
 	digits := strings.TrimLeft(text, "+-")
 	switch {
@@ -138,18 +146,20 @@ func yamlNumber(text string) (json.Number, error) {
 	case strings.Contains(digits, "_"):
 		return "", errors.New("a number with _")
 	}
-	if i, err := strconv.ParseInt(text, 10, 64); err == nil {
-		return json.Number(strconv.FormatInt(i, 10)), nil
+	number := strings.TrimPrefix(text, "+")
+	if whole, fraction, ok := strings.Cut(number, "."); ok { // 1. and .5, which JSON writes 1.0 and 0.5
+		if strings.Trim(whole, "-") == "" {
+			whole += "0"
+		}
+		if fraction == "" || fraction[0] < '0' || fraction[0] > '9' {
+			fraction = "0" + fraction
+		}
+		number = whole + "." + fraction
 	}
-	f, err := strconv.ParseFloat(text, 64)
-	if err != nil {
+	if !json.Valid([]byte(number)) { // .inf and .nan
 		return "", errors.New("not a number that JSON knows")
 	}
-	formatted, err := json.Marshal(f)
-	if err != nil { // .inf and .nan
-		return "", errors.New("not a number that JSON knows")
-	}
-	return json.Number(formatted), nil
+	return json.Number(number), nil
 }
 
 // yamlProblem takes the line out of yaml.v3's message; it gives no column, and at
