@@ -12,7 +12,9 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
+	"time"
 
 	"nbpress/runner/local"
 )
@@ -24,9 +26,21 @@ func main() {
 	if len(os.Args) == 2 && os.Args[1] == initCommand {
 		os.Exit(local.Init())
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), endSignals()...)
 	defer stop()
+	context.AfterFunc(ctx, func() { time.AfterFunc(impatience, stop) })
 	os.Exit(run(ctx, os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr}))
+}
+
+// impatience is how long after a signal another one ends the program at once, however it
+// hangs: on storage that does not answer, say. Sooner, it is the same one: timeout(1)
+// sends it to the program and to its process group.
+const impatience = time.Second
+
+// endSignals are those that end the program in order: Ctrl-C, kill(1), a terminal that is
+// closed. One that is ignored stays so: of nohup(1), of a script's background jobs.
+func endSignals() []os.Signal {
+	return slices.DeleteFunc([]os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP}, signal.Ignored)
 }
 
 // streams are the standard streams of a command.
