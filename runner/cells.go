@@ -252,8 +252,8 @@ func (r *cellsRun) warnings() []string {
 	for _, index := range slices.Sorted(maps.Keys(cells)) {
 		if c := cells[index]; c.cut != "" {
 			r.note("the output of cell %d was cut: %s", index+1, c.cut)
-		} else if c.bad != nil {
-			r.note("output of cell %d is missing: %v", index+1, c.bad)
+		} else if c.missed != "" {
+			r.note("output of cell %d is missing: %s", index+1, c.missed)
 		}
 	}
 	if n := r.client.Lost(); n > 0 && r.holes > 0 {

@@ -36,8 +36,8 @@ type cellOutputs struct {
 	ids    map[string]struct{} // display_ids that it shows
 	text   *strings.Builder    // of the last output, if that is a stream
 	clear  bool                // clear_output(wait=True): drop everything before the next output
-	cut    string              // why nothing but an error is kept any more; "" while all is
-	bad    error               // what could not be read of one output; nil: all could
+	cut    string              // why nothing but an error is kept any more; "" while there is room
+	missed string              // why an output is missing, whatever came after it; "" for none
 	spare  int                 // 1 + the place of the error that is kept beyond the limit
 	times  map[string]string
 
@@ -106,7 +106,7 @@ func (o *outputs) show(c *cellOutputs, m jupyter.Message) {
 		o.drop(c)
 	default:
 		if m.Dropped > 0 {
-			o.mark(c, tooFast)
+			o.miss(c, tooFast)
 		}
 	}
 }
@@ -150,7 +150,7 @@ func (o *outputs) output(c *cellOutputs, m jupyter.Message) {
 		o.drop(c)
 	}
 	if m.Dropped > 0 {
-		o.mark(c, tooFast)
+		o.miss(c, tooFast)
 		return
 	}
 	if c.cut != "" && (m.Type == "stream" || m.Type == "display_data" && !bytes.Contains(m.Content, []byte("display_id"))) {
@@ -159,7 +159,7 @@ func (o *outputs) output(c *cellOutputs, m jupyter.Message) {
 	out, id, err := notebook.OutputFromMessage(m.Type, m.Content, int(o.cellLimit))
 	switch {
 	case errors.Is(err, notebook.ErrTooLarge):
-		o.mark(c, o.cellKeeps())
+		o.mark(c)
 		return
 	case out.Type == "": // the message could not be read
 	case out.Type == "stream":
@@ -170,21 +170,14 @@ func (o *outputs) output(c *cellOutputs, m jupyter.Message) {
 		o.display(c, out, id, update)
 	}
 	if err != nil {
-		c.bad = err
-		o.stream(c, "stderr", fmt.Sprintf("[nbpress: output is missing: %v]\n", err))
+		o.miss(c, err.Error())
 	}
 }
 
-// room returns how much may still be kept of a cell, and what to say of the rest.
-func (o *outputs) room(c *cellOutputs) (room int64, cut string) {
-	inCell, inAll := o.cellLimit-c.used, o.limit-o.used
-	if inCell <= inAll {
-		return max(inCell, 0), o.cellKeeps()
-	}
-	return max(inAll, 0), "a notebook keeps " + megabytes(o.limit)
+// room returns how much may still be kept of a cell.
+func (o *outputs) room(c *cellOutputs) int64 {
+	return max(0, min(o.cellLimit-c.used, o.limit-o.used))
 }
-
-func (o *outputs) cellKeeps() string { return "a cell keeps " + megabytes(o.cellLimit) }
 
 // spend counts size bytes, fewer if it is negative, of a cell's outputs.
 func (o *outputs) spend(c *cellOutputs, size int64) {
@@ -202,21 +195,22 @@ func (o *outputs) stream(c *cellOutputs, name, text string) {
 	if !c.continues(name) {
 		stream = (&notebook.Output{}).Size()
 	}
-	room, cut := o.room(c)
-	kept, size := notebook.FitText(text, room-stream)
+	kept, size := notebook.FitText(text, o.room(c)-stream)
 	if kept != "" {
 		o.spend(c, stream+size)
 		c.write(name, kept)
 	}
 	if len(kept) < len(text) {
-		o.mark(c, cut)
+		o.mark(c)
 	}
 }
 
 // continues reports whether text of a stream goes on in the last output.
 func (c *cellOutputs) continues(name string) bool {
-	return c.text != nil && c.cell.Outputs[len(c.cell.Outputs)-1].Name == name
+	return c.text != nil && c.last().Name == name
 }
+
+func (c *cellOutputs) last() *notebook.Output { return &c.cell.Outputs[len(c.cell.Outputs)-1] }
 
 // write adds text of a stream.
 func (c *cellOutputs) write(name, text string) {
@@ -225,7 +219,7 @@ func (c *cellOutputs) write(name, text string) {
 		c.text = new(strings.Builder)
 		return
 	}
-	last := &c.cell.Outputs[len(c.cell.Outputs)-1]
+	last := c.last()
 	if c.text.Len() == 0 {
 		c.text.WriteString(last.Text)
 	}
@@ -243,6 +237,10 @@ func (c *cellOutputs) add(out notebook.Output) int {
 // displayOverhead is what a display_id costs beside its text.
 const displayOverhead = 160
 
+// mostPlaced is how many outputs show what one display_id stands for: every message
+// with it costs time for each of them.
+const mostPlaced = 1000
+
 // display adds display data or a result. With a display_id it also replaces what
 // all cells show under that id; an update does only that.
 func (o *outputs) display(c *cellOutputs, out notebook.Output, id string, update bool) {
@@ -254,8 +252,12 @@ func (o *outputs) display(c *cellOutputs, out notebook.Output, id string, update
 	if update || c.cut != "" {
 		return
 	}
-	if room, cut := o.room(c); size > room {
-		o.mark(c, cut)
+	if id != "" && len(o.displays[id]) == mostPlaced {
+		o.miss(c, fmt.Sprintf("%d outputs show its display_id already", mostPlaced))
+		return
+	}
+	if size > o.room(c) {
+		o.mark(c)
 		return
 	}
 	o.spend(c, size)
@@ -272,8 +274,8 @@ func (o *outputs) display(c *cellOutputs, out notebook.Output, id string, update
 // update replaces what is shown under a display_id.
 func (o *outputs) update(id string, out notebook.Output, size int64) {
 	for _, d := range o.displays[id] {
-		if room, cut := o.room(d.of); size-d.size > room {
-			o.mark(d.of, cut)
+		if size-d.size > o.room(d.of) {
+			o.mark(d.of)
 			continue
 		}
 		o.spend(d.of, size-d.size)
@@ -296,30 +298,47 @@ func (o *outputs) exception(c *cellOutputs, out notebook.Output) {
 		out.Traceback = []string{cutMiddle(whole, 4*tracebackLimit)} // readers join it in any case
 	}
 	size := out.Size()
-	room, cut := o.room(c)
 	switch {
-	case c.cut == "" && size <= room:
+	case c.cut == "" && size <= o.room(c):
 		o.spend(c, size)
 		c.add(out)
 	case c.spare > 0:
 		c.cell.Outputs[c.spare-1] = out
 	default:
-		o.mark(c, cut)
+		o.mark(c)
 		c.spare = c.add(out) + 1
 	}
 }
 
-// mark says once in a cell that output of it is missing, and why.
-func (o *outputs) mark(c *cellOutputs, why string) {
+// mark says in a cell which limit it has reached; nothing is kept of it from there on.
+func (o *outputs) mark(c *cellOutputs) {
 	if c.cut != "" {
 		return
 	}
-	c.cut = why
-	begin := ""
-	if c.continues("stderr") && !strings.HasSuffix(c.cell.Outputs[len(c.cell.Outputs)-1].Text, "\n") {
-		begin = "\n"
+	c.cut = "a cell keeps " + megabytes(o.cellLimit)
+	if o.limit-o.used < o.cellLimit-c.used {
+		c.cut = "a notebook keeps " + megabytes(o.limit)
 	}
-	c.write("stderr", fmt.Sprintf("%s[nbpress: output cut: %s]\n", begin, why))
+	c.write("stderr", c.line(fmt.Sprintf("[nbpress: output cut: %s]\n", c.cut)))
+}
+
+// miss says in a cell that an output is missing where it would be. What comes after it
+// is kept: these words count as output does, and stand once where many are missing.
+func (o *outputs) miss(c *cellOutputs, why string) {
+	c.missed = why
+	words := fmt.Sprintf("[nbpress: output is missing: %s]\n", why)
+	if c.continues("stderr") && strings.HasSuffix(c.last().Text, words) {
+		return
+	}
+	o.stream(c, "stderr", c.line(words))
+}
+
+// line returns words for stderr so that they begin a line.
+func (c *cellOutputs) line(words string) string {
+	if c.continues("stderr") && !strings.HasSuffix(c.last().Text, "\n") {
+		return "\n" + words
+	}
+	return words
 }
 
 func megabytes(n int64) string {
@@ -339,7 +358,7 @@ func (o *outputs) drop(c *cellOutputs) {
 		}
 	}
 	clear(c.ids)
-	c.cell.Outputs, c.text, c.clear, c.cut, c.bad, c.spare = nil, nil, false, "", nil, 0
+	c.cell.Outputs, c.text, c.clear, c.cut, c.missed, c.spare = nil, nil, false, "", "", 0
 }
 
 // decodeContent reads a message's content as far as it fits into v. Peers send odd

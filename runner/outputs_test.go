@@ -19,6 +19,11 @@ func own(kind, content string) jupyter.Message {
 	return jupyter.Message{Type: kind, ParentID: "now", Own: true, Content: json.RawMessage(content)}
 }
 
+// dropped makes a message of the current cell whose content the client let go.
+func dropped(kind string) jupyter.Message {
+	return jupyter.Message{Type: kind, ParentID: "now", Own: true, Dropped: 7}
+}
+
 // empty is what an output without content counts for.
 var empty = (&notebook.Output{}).Size()
 
@@ -78,8 +83,16 @@ func TestOutputs_ApplyMessagesInOrder(t *testing.T) {
 			want: "[ ] stdout 5678",
 		},
 		"messages that were dropped on the way": {
-			messages: []jupyter.Message{{Type: "stream", ParentID: "now", Own: true, Dropped: 7}, own("stream", `{"name":"stdout","text":"on"}`)},
-			want:     "[ ] stderr [nbpress: output cut: " + tooFast + "]\n",
+			messages: []jupyter.Message{
+				own("stream", `{"name":"stderr","text":"a"}`), dropped("stream"), dropped("display_data"), dropped("a_new_type"),
+				own("stream", `{"name":"stdout","text":"on"}`), dropped("error"),
+			},
+			want: "[ ] stderr a\n[nbpress: output is missing: " + tooFast + "]\n | stdout on | stderr [nbpress: output is missing: " + tooFast + "]\n",
+		},
+		"words about what is missing count, too": {
+			limit:    empty + 10,
+			messages: []jupyter.Message{dropped("stream"), own("stream", `{"name":"stdout","text":"on"}`), dropped("stream")},
+			want:     "[ ] stderr [nbpress: \n[nbpress: output cut: a notebook keeps 234 bytes]\n",
 		},
 		"a result with a display_id is updated, too": {
 			messages: []jupyter.Message{
@@ -113,9 +126,9 @@ func TestOutputs_ApplyMessagesInOrder(t *testing.T) {
 		},
 		"wait, then output that was dropped on the way": {
 			messages: []jupyter.Message{
-				own("stream", `{"text":"a"}`), own("clear_output", `{"wait":true}`), {Type: "stream", ParentID: "now", Own: true, Dropped: 7},
+				own("stream", `{"text":"a"}`), own("clear_output", `{"wait":true}`), dropped("stream"),
 			},
-			want: "[ ] stderr [nbpress: output cut: " + tooFast + "]\n",
+			want: "[ ] stderr [nbpress: output is missing: " + tooFast + "]\n",
 		},
 		"carriage returns and backspaces stay": {
 			messages: []jupyter.Message{own("stream", `{"text":"a\rb\b"}`), own("stream", `{"text":"\r\n\u0008c"}`)},
@@ -241,6 +254,24 @@ func TestOutputs_ReachTheCellsTheyBelongTo(t *testing.T) {
 	o.message(ofCell(0, 2, "clear_output", `{"wait":true}`))
 	o.message(ofCell(2, 2, "stream", `{"text":"not of the first cell"}`))
 	check("a pending clear", "[7] display_data again", "[8] stdout late | display_data again", "[9] display_data again | stdout not of the first cell")
+}
+
+func TestOutputs_UpdateNoMoreThanAThousandOfOneDisplay(t *testing.T) {
+	o, cell := newOutputs(1<<20, 1<<20), &notebook.Cell{Type: "code"}
+	o.begin(0, cell)
+	for i := range mostPlaced + 2 {
+		o.message(own("display_data", fmt.Sprintf(`{"data":{"text/plain":"%d"},"transient":{"display_id":"i"}}`, i)))
+	}
+	o.message(printed("on"))
+	got := strings.Split(shown(cell), " | ")
+	newest := fmt.Sprintf("display_data %d", mostPlaced+1)
+	if len(got) != mostPlaced+2 || got[0] != "[ ] "+newest || got[mostPlaced-1] != newest {
+		t.Errorf("%d outputs, the first %q, the last that can be %q", len(got), got[0], got[mostPlaced-1])
+	}
+	want := []string{"stderr [nbpress: output is missing: 1000 outputs show its display_id already]\n", "stdout on"}
+	if diff := cmp.Diff(want, got[mostPlaced:]); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
 }
 
 // ofCell makes a message that answers cell's request while current's is under way.

@@ -456,8 +456,8 @@ func (m *model) Tree() any {
 // warnings says what of the widgets is not in the notebook.
 func (w *widgets) warnings() []string {
 	for _, m := range w.models {
-		if m.outputs != nil && m.outputs.cut != "" {
-			w.lose(m.outputs.cut)
+		if m.outputs != nil {
+			w.lose(cmp.Or(m.outputs.cut, m.outputs.missed))
 		}
 	}
 	var notes []string

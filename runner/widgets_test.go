@@ -136,8 +136,8 @@ func TestWidgets_KeepTheirState(t *testing.T) {
 			limit:    1000,
 			messages: []jupyter.Message{outputWidget("o", `[]`), captures("o", "now"), printed(strings.Repeat("x", 10)), own("display_data", `{"data":{"text/plain":"`+strings.Repeat("x", 1000)+`"}}`)},
 			want: `o OutputModel {"msg_id":"now","outputs":[{"name":"stdout","output_type":"stream","text":"xxxxxxxxxx"},` +
-				`{"name":"stderr","output_type":"stream","text":"[nbpress: output cut: a cell keeps 1000 bytes]\n"}]}`,
-			warnings: []string{"what widgets show is not complete: a cell keeps 1000 bytes"},
+				`{"name":"stderr","output_type":"stream","text":"[nbpress: output cut: a notebook keeps 1000 bytes]\n"}]}`,
+			warnings: []string{"what widgets show is not complete: a notebook keeps 1000 bytes"},
 		},
 		"updates are merged by key": {
 			messages: []jupyter.Message{
