@@ -62,8 +62,9 @@ const (
 // What a model has at most: no widget comes near it.
 const (
 	mostFields  = 10_000
-	mostBuffers = 10_000
+	mostBuffers = 1000
 	mostPaths   = 1 << 20 // bytes of the paths in one message
+	longestID   = 1 << 10 // bytes of the id of a request, whose output it captures
 )
 
 func (f field) size() int64  { return int64(fieldOverhead + len(f.key) + f.value.Size()) }
@@ -280,7 +281,7 @@ func (w *widgets) follow(m *model, fields []field) {
 		w.out.drop(m.outputs)
 		m.outputs = nil
 	}
-	if _, told := find(fields, "msg_id"); told {
+	if i, told := find(fields, "msg_id"); told && fields[i].value.Size() <= longestID {
 		w.redirect(m, m.text("msg_id"))
 	}
 }
@@ -337,12 +338,16 @@ func (w *widgets) takeOver(m *model) {
 	}
 }
 
+// mostTold is how much of what an output widget shows the kernel is told.
+const mostTold = 1 << 20
+
 // synchronize tells the kernel what output widgets show that it does not know, so that
 // the notebook's code can read it. It does not matter whether that arrives: a kernel
-// that is gone says so when the next cell is sent.
+// that is gone says so when the next cell is sent. What is large is only in the file:
+// it would be sent again for each cell that adds to it.
 func (w *widgets) synchronize(send func(commID string, data any) error) {
 	for id, m := range w.models {
-		if m.outputs == nil || !m.outputs.changed || m.closed {
+		if m.outputs == nil || !m.outputs.changed || m.outputs.used > mostTold || m.closed {
 			continue
 		}
 		m.outputs.changed = false
