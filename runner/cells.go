@@ -173,9 +173,9 @@ func runCells(ctx context.Context, client *jupyter.Client, nb *notebook.Notebook
 	r.out = newOutputs(r.o.CellOutputLimit, r.o.OutputLimit)
 	r.describeLanguage()
 	r.saver = saver{encode: r.encode, save: r.o.Save, log: r.o.Log, rest: r.o.saveRest}
-	defer r.saver.close()
-	r.saver.soon()
+	r.saver.start()
 	failure, err := r.cells(ctx, executable(nb))
+	r.saver.close()
 	if drainErr := client.Drain(r.out.message); err == nil {
 		err = drainErr
 	}
@@ -275,6 +275,9 @@ func counted(n int64, what string) string {
 
 // cells runs the planned cells in order, up to the first that ends the run.
 func (r *cellsRun) cells(ctx context.Context, plan []int) (*Failure, error) {
+	r.saver.notebook.Lock()
+	defer r.saver.notebook.Unlock()
+	r.saver.soon()
 	for n, index := range plan {
 		v, err := r.cell(ctx, Progress{Cell: n + 1, Cells: len(plan), Index: index, Source: r.nb.Cells[index].Source})
 		switch lost := r.client.Lost(); {
@@ -313,7 +316,9 @@ func (r *cellsRun) cell(ctx context.Context, p Progress) (verdict, error) {
 	out := r.out.begin(p.Index, r.nb.Cells[p.Index])
 	out.number = p.Cell
 	r.out.widgets.synchronize(r.client.SendComm)
-	reply, err := r.saver.execute(timed, r.client, source, r.out.message)
+	reply, err := r.saver.await(r.out.message, func(on func(jupyter.Message)) (jupyter.Reply, error) {
+		return r.client.Execute(timed, source, on)
+	})
 	defer func() { out.finish(reply) }()
 	if err != nil && timed.Err() != nil && errors.Is(err, timed.Err()) {
 		reply, failure, err = r.outOfTime(ctx, out)
@@ -422,11 +427,12 @@ func (r *cellsRun) outOfTime(ctx context.Context, out *cellOutputs) (jupyter.Rep
 	}
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.o.Grace)
 	defer cancel()
-	err := r.interrupt(grace)
-	var reply jupyter.Reply
-	if err == nil {
-		reply, err = r.client.Wait(grace, r.out.message)
-	}
+	reply, err := r.saver.await(r.out.message, func(on func(jupyter.Message)) (jupyter.Reply, error) {
+		if err := r.interrupt(grace); err != nil {
+			return jupyter.Reply{}, err
+		}
+		return r.client.Wait(grace, on)
+	})
 	f.Cell = out.ref()
 	var died *jupyter.KernelDied
 	if errors.As(err, &died) { // xeus-python and Deno end by a SIGINT

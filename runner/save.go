@@ -1,9 +1,8 @@
 package runner
 
 import (
-	"context"
-	"errors"
 	"log/slog"
+	"sync"
 	"time"
 
 	"nbpress/runner/internal/jupyter"
@@ -13,129 +12,98 @@ import (
 // of the time at most.
 const saveShare = 9
 
-// saver hands the notebook to CellsOptions.Save while cells run. The notebook is
-// encoded by the goroutine that runs the cells; saving goes on beside it, since
-// output must not wait for slow storage. A save that fails is tried again by the
-// next: only the last one's error counts, which is not this one's to do.
+// saver hands the notebook to CellsOptions.Save while its cells run, from a goroutine
+// of its own: output must not wait for slow storage. A save that fails is tried again;
+// only the last one's error counts, which is not the saver's to do.
 type saver struct {
 	encode func() ([]byte, error)
 	save   func([]byte) error // nil: nothing is saved
 	log    *slog.Logger       // may be nil
 	rest   time.Duration      // how long the output of a running cell may wait
 
-	unsaved bool
-	since   time.Time  // when the last save began
-	next    time.Time  // when the next may begin
-	current *savedFile // nil: none is under way
+	notebook sync.Mutex // guards the notebook and unsaved: whoever runs cells holds it, but not while they wait for the kernel
+	unsaved  bool
+
+	due  chan struct{} // holds a token when a cell has ended: that need not wait
+	stop chan struct{} // closed by close
+	done chan struct{} // closed when the goroutine has ended
 }
 
-// savedFile is a save under way.
-type savedFile struct {
-	done  chan struct{}
-	began time.Time
-	ended time.Time // readable after done
-	err   error     // readable after done
+// start begins to save, until close.
+func (s *saver) start() {
+	s.due, s.stop, s.done = make(chan struct{}, 1), make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(s.done)
+		for s.save != nil && s.wait() {
+			s.saveOnce()
+		}
+	}()
+}
+
+// close waits for the save under way.
+func (s *saver) close() {
+	close(s.stop)
+	<-s.done
 }
 
 // soon is called at the start and when a cell has ended: what there is then does not
 // wait longer than saves must rest.
 func (s *saver) soon() {
-	s.unsaved, s.since = true, time.Time{}
-	s.try()
+	s.unsaved = true
+	select {
+	case s.due <- struct{}{}:
+	default:
+	}
 }
 
-// try saves what is not saved, if it may.
-func (s *saver) try() {
-	if s.save == nil || !s.unsaved || s.wait() > 0 {
+// wait returns when something may be due, and false when it is time to stop.
+func (s *saver) wait() bool {
+	select {
+	case <-s.due:
+	case <-time.After(s.rest):
+	case <-s.stop:
+		return false
+	}
+	return true
+}
+
+// saveOnce saves the notebook if it has changed, and rests.
+func (s *saver) saveOnce() {
+	s.notebook.Lock()
+	if !s.unsaved {
+		s.notebook.Unlock()
 		return
 	}
 	began := time.Now()
 	data, err := s.encode()
+	s.unsaved = false
+	s.notebook.Unlock()
 	if err != nil {
 		return // the last save says so
 	}
-	s.unsaved, s.since = false, began
-	f := &savedFile{done: make(chan struct{}), began: began}
-	s.current = f
-	go func() { // ended by close, or collected by wait
-		defer close(f.done)
-		f.err = s.save(data)
-		f.ended = time.Now()
-	}()
-}
-
-// wait says how long it is until what is not saved may be.
-func (s *saver) wait() time.Duration {
-	if s.current != nil {
-		select {
-		case <-s.current.done:
-			s.collect()
-		default:
-			return time.Second // storage is slow: ask again
-		}
-	}
-	return max(time.Until(s.next), time.Until(s.since.Add(s.rest)), 0)
-}
-
-func (s *saver) collect() {
-	f := s.current
-	s.current = nil
-	s.next = f.ended.Add(saveShare * f.ended.Sub(f.began))
-	if f.err != nil {
+	if err := s.save(data); err != nil {
+		s.notebook.Lock()
 		s.unsaved = true
+		s.notebook.Unlock()
 		if s.log != nil {
-			s.log.Warn("the notebook so far was not saved", "error", f.err)
+			s.log.Warn("the notebook so far was not saved", "error", err)
 		}
+	}
+	select {
+	case <-time.After(saveShare * time.Since(began)):
+	case <-s.stop:
 	}
 }
 
-// close waits for the save under way.
-func (s *saver) close() {
-	if s.current != nil {
-		<-s.current.done
-		s.collect()
-	}
-}
-
-// execute runs a cell's code, and saves from time to time. What it returns is
-// jupyter.Client.Execute's.
-func (s *saver) execute(ctx context.Context, client *jupyter.Client, source string, on func(jupyter.Message)) (jupyter.Reply, error) {
-	if s.save == nil {
-		return client.Execute(ctx, source, on)
-	}
-	var cancel context.CancelFunc
-	var alarm *time.Timer
-	set := func() {
-		if s.unsaved && alarm == nil {
-			alarm = time.AfterFunc(s.wait(), cancel)
-		}
-	}
-	heard := func(m jupyter.Message) { // not before: the request must be sent whole
-		on(m)
+// await runs what waits for the kernel, with on for its messages. Meanwhile the notebook
+// may be saved.
+func (s *saver) await(on func(jupyter.Message), wait func(on func(jupyter.Message)) (jupyter.Reply, error)) (jupyter.Reply, error) {
+	s.notebook.Unlock()
+	defer s.notebook.Lock()
+	return wait(func(m jupyter.Message) {
+		s.notebook.Lock()
+		defer s.notebook.Unlock()
 		s.unsaved = true
-		set()
-	}
-	untilAlarm := func(run func(due context.Context) (jupyter.Reply, error)) (jupyter.Reply, error) {
-		var due context.Context
-		due, cancel = context.WithCancel(ctx)
-		defer cancel()
-		alarm = nil
-		reply, err := run(due)
-		if alarm != nil {
-			alarm.Stop()
-		}
-		return reply, err
-	}
-	reply, err := untilAlarm(func(due context.Context) (jupyter.Reply, error) { return client.Execute(due, source, heard) })
-	for errors.Is(err, context.Canceled) && ctx.Err() == nil {
-		s.try()
-		reply, err = untilAlarm(func(due context.Context) (jupyter.Reply, error) {
-			set()
-			return client.Wait(due, heard)
-		})
-	}
-	if errors.Is(err, context.Canceled) {
-		err = ctx.Err()
-	}
-	return reply, err
+		on(m)
+	})
 }
