@@ -35,6 +35,15 @@ type CellRef struct {
 	Line int `yaml:"line,omitempty" json:"line,omitempty"`
 }
 
+// Advice returns the sentence that tells the reader what to do next: the code's, or for
+// a kernel that ran no cell another.
+func (f *Failure) Advice() string {
+	if f.Code == KernelDied && f.Cell == nil {
+		return "The kernel's process ended before it was ready: its log says why; mostly a package is missing there, or broken."
+	}
+	return f.Code.Advice()
+}
+
 // Error lets a stage, or an executor, return a failure where Go wants an error; Press
 // takes it out again.
 func (f *Failure) Error() string { return string(f.Code) + ": " + f.Message }

@@ -128,7 +128,7 @@ func (t *task) manifest(attempts []Attempt, o Outcome, artifacts []Artifact) Man
 // record returns a failure as manifests have it.
 func (f *Failure) record() *RunError {
 	return &RunError{
-		Code: f.Code, Fault: f.Code.Fault(), Message: f.Message, Advice: f.Code.Advice(),
+		Code: f.Code, Fault: f.Code.Fault(), Message: f.Message, Advice: f.Advice(),
 		Cell: f.Cell, Traceback: f.Traceback,
 	}
 }

@@ -92,7 +92,7 @@ func (p *progress) outcome(o runner.Outcome, bundle *report.Bundle, dir string) 
 		fmt.Fprintf(p.out, "  warning: %s\n", w)
 	}
 	if f := o.Failure; f != nil {
-		fmt.Fprint(p.out, explain(f, sources(bundle), f.Code.Advice()))
+		fmt.Fprint(p.out, explain(f, sources(bundle), f.Advice()))
 		fmt.Fprintf(p.out, "\nKept for you in %s: %s\n", dir, strings.Join(slices.Sorted(maps.Keys(o.Kept)), ", "))
 		return
 	}
