@@ -115,9 +115,6 @@ func (e *execution) prepare(ctx context.Context, std streams) (notes []string, e
 	if err != nil {
 		return nil, wrongUse(err)
 	}
-	if err := notItself(e.in, e.out); err != nil {
-		return nil, wrongUse(err)
-	}
 	nb, err := runner.ReadNotebook(e.in, source)
 	if err != nil {
 		return nil, wrongUse(err)
@@ -146,6 +143,9 @@ func (e *execution) prepare(ctx context.Context, std streams) (notes []string, e
 	e.file, err = openOut(e.out, std.out, e.data)
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
 		return nil, err
+	}
+	if err == nil && e.file.inPlace && sameFile(e.in, e.out) {
+		err = fmt.Errorf("%s is the notebook itself, in a folder where no file can be written beside it: a killed run would leave half of it; name another file", e.out)
 	}
 	return notes, wrongUse(err)
 }
@@ -176,17 +176,13 @@ func readInput(in string, stdin io.Reader) ([]byte, error) {
 	return os.ReadFile(in)
 }
 
-// notItself refuses an OUT that is IN: a run that is killed would leave half of it.
-func notItself(in, out string) error {
-	from, err := os.Stat(in)
+func sameFile(a, b string) bool {
+	first, err := os.Stat(a)
 	if err != nil {
-		return nil // stdin
+		return false // stdin
 	}
-	to, err := os.Stat(out)
-	if err == nil && from.Mode().IsRegular() && os.SameFile(from, to) {
-		return fmt.Errorf("%s is the notebook itself; name another file for the executed one", out)
-	}
-	return nil
+	second, err := os.Stat(b)
+	return err == nil && os.SameFile(first, second)
 }
 
 // folder is where the notebook runs.
@@ -220,26 +216,28 @@ func (e *execution) run(ctx context.Context, std streams, said io.Writer) (err e
 	if e.file.stream != nil && len(executed) > 0 {
 		err = errors.Join(err, e.file.send(executed))
 	}
-	if err != nil {
-		show.done("not finished")
-		if ctx.Err() != nil {
-			fmt.Fprintf(said, "%s holds what was executed\n", e.out)
-		}
-		return err
-	}
 	for _, w := range warnings {
 		fmt.Fprintf(said, "warning: %s\n", w)
 	}
-	if failure == nil {
+	switch {
+	case failure != nil:
+		show.done("failed: " + string(failure.Code))
+		fmt.Fprint(said, explain(failure, e.sources, e.advice(failure)))
+		if log := kernel.Log(); len(log) > 0 && (failure.Code == runner.KernelDied || failure.Code == runner.StartTimeout) {
+			fmt.Fprintf(said, "\nThe kernel's own words:\n%s\n", log)
+		}
+		if err == nil {
+			err = &exitError{status: executeStatus(failure.Code)}
+		}
+	case err != nil:
+		show.done("not finished")
+		if ctx.Err() != nil {
+			fmt.Fprintf(said, "%s holds what was executed\n", e.file.path)
+		}
+	default:
 		show.done("completed")
-		return nil
 	}
-	show.done("failed: " + string(failure.Code))
-	fmt.Fprint(said, explain(failure, e.sources, e.advice(failure)))
-	if log := kernel.Log(); len(log) > 0 && (failure.Code == runner.KernelDied || failure.Code == runner.StartTimeout) {
-		fmt.Fprintf(said, "\nThe kernel's own words:\n%s\n", log)
-	}
-	return &exitError{status: executeStatus(failure.Code)}
+	return err
 }
 
 // progress shows cells on a terminal, or where it was asked for.
@@ -254,11 +252,11 @@ func (e *execution) progress(stderr io.Writer) *progress {
 
 // advice is what to do about a failure of a notebook that has no config.json.
 func (e *execution) advice(f *runner.Failure) string {
-	switch advice := f.Code.Advice(); {
+	switch advice := f.Advice(); {
 	case f.Code == runner.CellError:
-		return "Read the traceback and mend the cell; " + e.out + " holds what was executed."
+		return "Read the traceback and mend the cell; " + e.file.path + " holds what was executed."
 	case f.Code == runner.CellTimeout:
-		return "Make the cell faster, or raise --timeout; " + e.out + " holds what was executed."
+		return "Make the cell faster, or raise --timeout; " + e.file.path + " holds what was executed."
 	case f.Code == runner.StartTimeout:
 		return advice + " --start-timeout gives it longer."
 	case f.Code == runner.KernelDied && strings.Contains(f.Message, "signal: killed"):

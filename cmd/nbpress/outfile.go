@@ -13,7 +13,7 @@ import (
 // outFile is a file that is written again and again. Who reads it meanwhile, and
 // whoever finds it after a kill, sees one version whole.
 type outFile struct {
-	path    string      // as it was named
+	path    string      // as people read it
 	target  string      // what a link of that name leads to
 	mode    fs.FileMode // 0: it is new
 	stream  io.Writer   // a pipe or a terminal: written once; nil for a file
@@ -27,7 +27,7 @@ func openOut(path string, stdout io.Writer, data []byte) (*outFile, error) {
 		return nil, errors.New("OUT is empty; name a file")
 	}
 	if path == "-" || path == "/dev/stdout" {
-		return &outFile{path: path, stream: stdout}, nil
+		return &outFile{path: "standard output", stream: stdout}, nil
 	}
 	o := &outFile{path: path, target: path}
 	info, err := os.Stat(path)
