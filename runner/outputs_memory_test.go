@@ -33,17 +33,17 @@ func TestOutputs_CostWhatTheyCount(t *testing.T) {
 		fmt.Fprintf(&keys, `"%x":1,`, (i*7919)%1_000_003)
 	}
 	for name, flood := range map[string]func(send func(jupyter.Message)){
-		"empty displays": repeat(300_000, func(int) jupyter.Message { return own("display_data", `{}`) }),
-		"empty results":  repeat(300_000, func(int) jupyter.Message { return own("execute_result", `{"execution_count":1,"data":{"a":""}}`) }),
-		"display_ids": repeat(300_000, func(i int) jupyter.Message {
+		"empty displays": repeat(120_000, func(int) jupyter.Message { return own("display_data", `{}`) }),
+		"empty results":  repeat(120_000, func(int) jupyter.Message { return own("execute_result", `{"execution_count":1,"data":{"a":""}}`) }),
+		"display_ids": repeat(120_000, func(i int) jupyter.Message {
 			return own("display_data", fmt.Sprintf(`{"data":{},"transient":{"display_id":"%d"}}`, i))
 		}),
-		"two streams in turn": repeat(300_000, func(i int) jupyter.Message {
+		"two streams in turn": repeat(120_000, func(i int) jupyter.Message {
 			return own("stream", fmt.Sprintf(`{"name":"std%s","text":"x"}`, [...]string{"out", "err"}[i%2]))
 		}),
 		"newlines":      repeat(20, func(int) jupyter.Message { return own("stream", `{"text":"`+strings.Repeat(`\n`, 1<<20)+`"}`) }),
 		"nulls":         repeat(20, func(int) jupyter.Message { return own("stream", `{"text":"`+strings.Repeat(`\u0000`, 1<<20)+`"}`) }),
-		"errors":        repeat(300_000, func(int) jupyter.Message { return own("error", `{"ename":"E","evalue":"","traceback":[]}`) }),
+		"errors":        repeat(120_000, func(int) jupyter.Message { return own("error", `{"ename":"E","evalue":"","traceback":[]}`) }),
 		"long errors":   repeat(200, func(int) jupyter.Message { return own("error", `{"traceback":`+list(`""`, 1<<17)+`}`) }),
 		"small objects": repeat(3, func(int) jupyter.Message { return show(list(`{"a":1}`, 3<<20)) }),
 		"nested arrays": repeat(3, func(int) jupyter.Message { return show(list(strings.Repeat("[", 60)+strings.Repeat("]", 60), 3<<20)) }),

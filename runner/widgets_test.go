@@ -1,23 +1,18 @@
 package runner
 
 import (
-	"bytes"
 	"cmp"
-	"context"
 	"encoding/json"
 	"fmt"
 	"maps"
-	"os/exec"
 	"runtime"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 	"unicode/utf8"
 
 	gocmp "github.com/google/go-cmp/cmp"
 
-	"nbpress/internal/testenv"
 	"nbpress/runner/internal/jupyter"
 	"nbpress/runner/internal/notebook"
 )
@@ -402,70 +397,6 @@ func FuzzWidgets(f *testing.F) {
 	})
 }
 
-func TestExecuteNotebook_KeepsWidgetsAsNbclientDoes(t *testing.T) {
-	const begin = `
-import itertools, uuid
-ids = itertools.count(1)
-uuid.uuid4 = lambda: uuid.UUID(int=next(ids))  # the same comm ids in every run
-import ipywidgets as w
-from IPython.display import display
-`
-	tests := map[string][]string{
-		"models": {
-			begin + "s = w.IntSlider(3, max=7); box = w.HBox([s, w.Label('x < y & é')]); box",
-			"bar = w.FloatProgress(max=100); display(bar)\nfor i in range(101): bar.value = i",
-			"image = w.Image(value=bytes(range(256)), format='png'); image.value = b'\\x00\\xff' * 9; empty = w.Image(); display(image)",
-			"gone = w.Text('gone'); display(gone); gone.close()",
-			"s.value = 5; box.children = [s]; s.layout.width = '50%'",
-			"from comm import create_comm; c = create_comm(target_name='elsewhere', data={'state': {'a': 1}})",
-			"1 / 0",
-		},
-		"no widgets": {"1"},
-		"output widgets": {
-			begin + `
-out, other = w.Output(), w.Output()
-display(out)
-with out:
-    print('in'); print('side', flush=True)
-    display('shown', {'a': [1.0, None]}, metadata={'m': 1})
-    with other:
-        print('nested')
-    print('on')
-print('after')`,
-			"print(out.outputs, other.outputs)",
-			"@out.capture()\ndef f():\n    print('captured')\n    display(w.Label('in'))\nf()",
-			"with out:\n    1 / 0\n'reached'",
-			"with other:\n    from IPython.display import clear_output\n    print('old'); clear_output(); print('new'); clear_output(wait=True)\nother",
-			"with other: print('newest')\nout.clear_output(wait=True)\nout.clear_output()",
-			"a = w.Output(); a.append_stdout('x'); a.append_stderr('y'); a.append_display_data('z'); a",
-			"import sys\nwith other:\n    sys.stderr.write('e')\n    %undefined\n    get_ipython().run_cell('1 + 1')",
-			"with out: display('kept', display_id='d')\ndisplay('in cell', display_id='e')\nwith out: display('updated', display_id='e')",
-			"print([o['output_type'] for o in out.outputs], len(a.outputs))",
-			"w.interact(lambda x: print(x), x=(0, 1.5))",
-			"import threading\ndef late():\n    with other: print('from a thread')\nt = threading.Thread(target=late); t.start(); t.join()",
-		},
-	}
-	for name, cells := range tests {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			nb := notebookOf(cells...)
-			nb.Metadata["widgets"] = map[string]any{"application/vnd.jupyter.widget-view+json": "of an earlier run"}
-			data, err := nb.Encode()
-			if err != nil {
-				t.Fatal(err)
-			}
-			conn, dead := startKernel(t)
-			got, failure, _, err := ExecuteNotebook(t.Context(), data, conn, dead, CellsOptions{AllowErrors: true})
-			if failure != nil || err != nil {
-				t.Fatal(failure, err)
-			}
-			if diff := gocmp.Diff(widgetsAndOutputs(t, nbclient(t, data)), widgetsAndOutputs(t, got)); diff != "" {
-				t.Errorf("(-nbclient +nbpress):\n%s", diff)
-			}
-		})
-	}
-}
-
 // nbclient goes on with what it captured itself, and so loses what the code has set.
 func TestExecuteCells_AddsCapturedOutputToWhatTheCodeHasSet(t *testing.T) {
 	const texts = "[o['text'] for o in out.outputs]"
@@ -486,45 +417,4 @@ func TestExecuteCells_AddsCapturedOutputToWhatTheCodeHasSet(t *testing.T) {
 	if diff := gocmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-}
-
-// nbclient executes a notebook file with nbclient, which now and then waits for ever,
-// and then is asked again.
-func nbclient(t *testing.T, data []byte) []byte {
-	t.Helper()
-	var stderr bytes.Buffer
-	for range 4 {
-		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-		defer cancel()
-		cmd := exec.CommandContext(ctx, testenv.Python(t), "-c", `
-import sys, nbclient, nbformat
-nb = nbformat.read(sys.stdin, 4)
-nbclient.NotebookClient(nb, allow_errors=True, kernel_name="python3").execute()
-nbformat.write(nb, sys.stdout)`)
-		cmd.Stdin, cmd.Stderr, cmd.Dir = bytes.NewReader(data), &stderr, t.TempDir()
-		cmd.WaitDelay = time.Second // the kernel, which ends when it sees that nbclient did, holds its pipes
-		executed, err := cmd.Output()
-		if err == nil {
-			return executed
-		}
-		fmt.Fprintln(&stderr, err)
-	}
-	t.Fatalf("nbclient: %s", stderr.Bytes())
-	return nil
-}
-
-// widgetsAndOutputs returns, of a notebook file, what the widgets' state is and what
-// the cells show. Numbers are as they stand there.
-func widgetsAndOutputs(t *testing.T, file []byte) any {
-	t.Helper()
-	var nb struct {
-		Metadata struct{ Widgets any }
-		Cells    []struct{ Outputs []any }
-	}
-	d := json.NewDecoder(bytes.NewReader(file))
-	d.UseNumber()
-	if err := d.Decode(&nb); err != nil {
-		t.Fatal(err)
-	}
-	return nb
 }
