@@ -30,7 +30,7 @@ func executeCommand(std streams) *cobra.Command {
 
 The notebook runs as you, in its own folder (or --cwd), as in Jupyter: no sandbox.
 #NoExecute cells and those with the tag skip-execution are skipped. OUT is saved while
-the notebook runs and however it ends; - is standard input or output.
+the notebook runs and however it ends. It may be IN; - is standard input or output.
 
 Parameters replace $NAME in #Environment cells. Others go into a cell behind the one
 with the tag parameters, which holds the defaults, as with papermill. A value of -p is
@@ -222,7 +222,7 @@ func (e *execution) run(ctx context.Context, std streams, said io.Writer) (err e
 	switch {
 	case failure != nil:
 		show.done("failed: " + string(failure.Code))
-		fmt.Fprint(said, explain(failure, e.sources, e.advice(failure)))
+		fmt.Fprint(said, explain(failure, e.sources, e.advice(failure, err == nil)))
 		if log := kernel.Log(); len(log) > 0 && (failure.Code == runner.KernelDied || failure.Code == runner.StartTimeout) {
 			fmt.Fprintf(said, "\nThe kernel's own words:\n%s\n", log)
 		}
@@ -251,12 +251,16 @@ func (e *execution) progress(stderr io.Writer) *progress {
 }
 
 // advice is what to do about a failure of a notebook that has no config.json.
-func (e *execution) advice(f *runner.Failure) string {
+func (e *execution) advice(f *runner.Failure, saved bool) string {
+	look := "."
+	if saved {
+		look = "; " + e.file.path + " holds what was executed."
+	}
 	switch advice := f.Advice(); {
 	case f.Code == runner.CellError:
-		return "Read the traceback and mend the cell; " + e.file.path + " holds what was executed."
+		return "Read the traceback and mend the cell" + look
 	case f.Code == runner.CellTimeout:
-		return "Make the cell faster, or raise --timeout; " + e.file.path + " holds what was executed."
+		return "Make the cell faster, or raise --timeout" + look
 	case f.Code == runner.StartTimeout:
 		return advice + " --start-timeout gives it longer."
 	case f.Code == runner.KernelDied && strings.Contains(f.Message, "signal: killed"):

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 )
 
 // outFile is a file that is written again and again. Who reads it meanwhile, and
@@ -15,7 +16,7 @@ import (
 type outFile struct {
 	path    string      // as people read it
 	target  string      // what a link of that name leads to
-	mode    fs.FileMode // 0: it is new
+	before  fs.FileInfo // nil: it is new
 	stream  io.Writer   // a pipe or a terminal: written once; nil for a file
 	inPlace bool        // its folder takes no other file
 }
@@ -33,6 +34,7 @@ func openOut(path string, stdout io.Writer, data []byte) (*outFile, error) {
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
+		o.target = linked(path)
 	case err != nil:
 		return nil, o.failed(err)
 	case info.IsDir():
@@ -49,13 +51,13 @@ func openOut(path string, stdout io.Writer, data []byte) (*outFile, error) {
 		if err := file.Close(); err != nil {
 			return nil, o.failed(err)
 		}
-		o.mode = info.Mode().Perm()
+		o.before = info
 		if o.target, err = filepath.EvalSymlinks(path); err != nil {
 			return nil, o.failed(err)
 		}
 	}
 	beside, err := o.writeBeside(data)
-	if errors.Is(err, fs.ErrPermission) && o.mode != 0 {
+	if errors.Is(err, fs.ErrPermission) && o.before != nil {
 		o.inPlace = true
 		return o, nil
 	}
@@ -68,7 +70,7 @@ func openOut(path string, stdout io.Writer, data []byte) (*outFile, error) {
 // write replaces the file's content.
 func (o *outFile) write(data []byte) error {
 	if o.inPlace {
-		return o.failed(os.WriteFile(o.target, data, o.mode))
+		return o.failed(os.WriteFile(o.target, data, 0))
 	}
 	beside, err := o.writeBeside(data)
 	if err != nil {
@@ -89,8 +91,22 @@ func (o *outFile) send(data []byte) error {
 	return o.failed(err)
 }
 
-// writeBeside writes data into a new file of the same folder and mode, and returns
-// its name.
+// linked returns the name of the file that a link wants and that there is not.
+func linked(name string) string {
+	for { // os.Stat has found its end
+		to, err := os.Readlink(name)
+		if err != nil {
+			return name
+		}
+		if !filepath.IsAbs(to) {
+			to = filepath.Join(filepath.Dir(name), to)
+		}
+		name = to
+	}
+}
+
+// writeBeside writes data into a new file of the same folder, mode and, where that is
+// allowed, owner, and returns its name.
 func (o *outFile) writeBeside(data []byte) (name string, err error) {
 	name = filepath.Join(filepath.Dir(o.target), ".nbpress-"+rand.Text()[:10])
 	file, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
@@ -98,8 +114,11 @@ func (o *outFile) writeBeside(data []byte) (name string, err error) {
 		return "", err
 	}
 	_, err = file.Write(data)
-	if o.mode != 0 {
-		err = errors.Join(err, file.Chmod(o.mode))
+	if o.before != nil {
+		if stat, ok := o.before.Sys().(*syscall.Stat_t); ok {
+			_ = file.Chown(int(stat.Uid), int(stat.Gid))
+		}
+		err = errors.Join(err, file.Chmod(o.before.Mode().Perm()))
 	}
 	if err = errors.Join(err, file.Close()); err != nil {
 		return "", errors.Join(err, os.Remove(name))
