@@ -353,7 +353,7 @@ func (o *outputs) drop(c *cellOutputs) {
 	o.spend(c, -c.used)
 	for id := range c.ids {
 		kept := slices.DeleteFunc(o.displays[id], func(d *placed) bool { return d.of == c })
-		if o.displays[id] = kept; len(kept) == 0 {
+		if o.displays[id] = slices.Clone(kept); len(kept) == 0 { // nor is the room of those that went kept
 			delete(o.displays, id)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"nbpress/runner/internal/jupyter"
 	"nbpress/runner/internal/notebook"
@@ -22,7 +23,7 @@ type widgets struct {
 	out     *outputs            // whose limit it counts into
 	models  map[string]*model   // by comm id
 	capture map[string][]*model // output widgets by the request whose output they show; the last one does
-	foreign string              // the first target of a comm that is no widget's
+	foreign string              // the first target of a comm that is no widget's, cut off if it is long
 	cut     string              // there was no room for something
 }
 
@@ -97,7 +98,7 @@ func (w *widgets) message(m jupyter.Message) {
 	model := w.models[c.ID]
 	switch {
 	case m.Type == "comm_open" && c.Target != "jupyter.widget":
-		w.foreign = cmp.Or(w.foreign, c.Target)
+		w.foreign = cmp.Or(w.foreign, strings.Clone(c.Target[:min(len(c.Target), 100)]))
 	case m.Type == "comm_open" && model == nil:
 		model = w.open(c.ID)
 		if model != nil && !w.update(model, c, m.Buffers) {
