@@ -293,11 +293,6 @@ var outputsOfEdge = []edge{
 		},
 	},
 	{
-		name:  "a print from a finished cell's thread",
-		cells: []string{"import threading, time\nthreading.Thread(target=lambda: (time.sleep(0.2), print('late'))).start()", "time.sleep(1)\nprint('mine')"},
-		want:  []string{"[1] stdout late\n", "[2] stdout mine\n"},
-	},
-	{
 		name:  "a child process that outlives its cell",
 		cells: []string{"import subprocess; child = subprocess.Popen(['sleep', '600'])", "child.poll() is None"},
 		want:  []string{"[1]", "[2] execute_result True"},
