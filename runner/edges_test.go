@@ -71,6 +71,13 @@ var repliesOfEdge = []edge{
 		trace:   "UsageError: Line magic",
 	},
 	{
+		name: "streams that cannot be flushed",
+		cells: []string{
+			"import os, sys\nsys.stdout, sys.stderr = None, 5", "print('on')\nwith open(os.devnull, 'w') as sys.stdout: pass",
+			"print('end')",
+		},
+		want: []string{"[1]", "[2] stdout on\n", "[3] stdout end\n"},
+	}, {
 		name:  "error output, but the reply is ok",
 		cells: []string{"get_ipython().showtraceback((ValueError, ValueError('shown'), None))", "'on'"},
 		want:  []string{"[1] error ValueError", "[2] execute_result 'on'"},

@@ -187,10 +187,10 @@ func sameFile(a, b string) bool {
 
 // folder is where the notebook runs.
 func (e *execution) folder() string {
-	switch {
-	case e.flags.cwd != "":
+	if e.flags.cwd != "" {
 		return e.flags.cwd
-	case e.in == "-":
+	}
+	if info, err := os.Stat(e.in); err != nil || !info.Mode().IsRegular() { // -, /dev/stdin, <(...)
 		return "."
 	}
 	return filepath.Dir(e.in)

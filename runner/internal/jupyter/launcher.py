@@ -7,6 +7,7 @@ What differs from `python -m ipykernel_launcher`:
 - Messages are numbered as they are sent, so that a missing number is a lost message.
 - The connection file is only read.
 - History stays in memory.
+- A cell that leaves sys.stdout or sys.stderr closed, or None, gets an answer all the same.
 - A crash in a C library leaves its Python traceback in the kernel's log.
 - It ends at once when asked to: ipykernel now and then takes ten seconds or hangs, and
   takes five where the notebook left processes. Those are ended by who started the
@@ -123,6 +124,27 @@ def headless_app():
     return IPKernelApp.instance()
 
 
+def keep_streams(events):
+    """Sees to the streams after a cell that has put others in their places.
+
+    ipykernel flushes what stands there before it answers: where that fails it never does,
+    and what the cell had printed before stays behind.
+    """
+    streams = {"stdout": sys.stdout, "stderr": sys.stderr}
+
+    def see_to():
+        for name, stream in streams.items():
+            if getattr(sys, name, None) is stream:
+                continue
+            try:
+                stream.flush()
+                getattr(sys, name).flush()
+            except Exception:
+                setattr(sys, name, stream)
+
+    events.register("post_execute", see_to)
+
+
 async def leave_children():
     """Stands in for ipykernel's way to end children, which waits for zombies as well."""
 
@@ -138,6 +160,7 @@ def main():
     options = ["--HistoryManager.hist_file=:memory:", "--IPKernelApp.parent_handle=1"]
     app.initialize(options + sys.argv[1:])
     app.kernel._progressively_terminate_all_children = leave_children
+    keep_streams(app.shell.events)
     app.kernel._execute_sleep = 0
     let_go()
     gc.freeze()
