@@ -380,9 +380,12 @@ func (c *cellOutputs) ref() *CellRef {
 // judge decides by the kernel's reply and the client's error.
 func (r *cellsRun) judge(reply jupyter.Reply, err error, out *cellOutputs) (verdict, error) {
 	var died *jupyter.KernelDied
+	var broken *jupyter.ProtocolError
 	switch {
 	case errors.As(err, &died):
 		return verdict{ended: true, failure: r.o.death.failure(died, out.ref())}, nil
+	case errors.As(err, &broken): // nobody speaks there but the kernel, and so the notebook's code
+		return verdict{ended: true, failure: &Failure{Code: KernelDied, Message: protocolBroken + err.Error(), Cell: out.ref()}}, nil
 	case errors.Is(err, jupyter.ErrIdleLost):
 		return verdict{ended: true, failure: &Failure{Code: MessagesLost, Message: err.Error(), Cell: out.ref()}}, nil
 	case err != nil:

@@ -161,6 +161,15 @@ var deathsOfEdge = []edge{
 	death("SIGTERM", "os.kill(os.getpid(), signal.SIGTERM); time.sleep(60)", "the kernel died: signal: terminated"),
 	death("SIGKILL", "os.kill(os.getpid(), signal.SIGKILL)", "the kernel died: signal: killed"),
 	{
+		name:  "bad signature later",
+		cells: []string{"print('a', flush=True)", "import time\nget_ipython().kernel.session.key = b'another'\nprint('forged', flush=True); time.sleep(60)", "print('never')"},
+		want:  []string{"[1] stdout a\n", "[2]", "[ ]"},
+		failure: &Failure{
+			Code: KernelDied, Cell: &CellRef{Index: 1, ExecutionCount: 2},
+			Message: protocolBroken + "kernel's iopub channel: bad signature: the sender does not hold the connection file's key",
+		},
+	},
+	{
 		name: "SIGKILL between two cells",
 		cells: []string{
 			"import os, signal, threading, time\nprint('a')\nthreading.Thread(target=lambda: (time.sleep(0.2), os.kill(os.getpid(), signal.SIGKILL))).start()",

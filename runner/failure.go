@@ -36,13 +36,20 @@ type CellRef struct {
 }
 
 // Advice returns the sentence that tells the reader what to do next: the code's, or for
-// a kernel that ran no cell another.
+// a kernel that ran no cell, or broke the protocol, another.
 func (f *Failure) Advice() string {
-	if f.Code == KernelDied && f.Cell == nil {
+	switch {
+	case f.Code == KernelDied && f.Cell == nil:
 		return "The kernel's process ended before it was ready: its log says why; mostly a package is missing there, or broken."
+	case f.Code == KernelDied && strings.HasPrefix(f.Message, protocolBroken):
+		return "Look for code in the notebook that sends messages of its own over the kernel's channels."
 	}
 	return f.Code.Advice()
 }
+
+// protocolBroken begins the message of a kernel that was given up because nothing that
+// it sends can be trusted any more.
+const protocolBroken = "the kernel broke the messaging protocol and was given up: "
 
 // Error lets a stage, or an executor, return a failure where Go wants an error; Press
 // takes it out again.

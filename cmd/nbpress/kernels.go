@@ -27,7 +27,7 @@ func (k kernelChoice) start(ctx context.Context, dir string) (*local.Kernel, err
 	}
 	kernel, err := local.StartKernel(ctx, k.python, dir)
 	if errors.Is(err, local.ErrNoPython) { // it need not have all that reports need
-		err = fmt.Errorf("%v; install ipykernel there (python -m pip install ipykernel), or name another one with --python", err)
+		err = wrongUse(fmt.Errorf("%v; install ipykernel there (python -m pip install ipykernel), or name another one with --python", err))
 	}
 	return kernel, err
 }
@@ -49,6 +49,9 @@ func (f executeFlags) chooseKernel(ctx context.Context, named runner.Kernelspec)
 		name = f.kernel
 	case f.python != "", inPython && (name == "" || name == "python3" || name == "python"):
 		return choice, nil, nil
+	}
+	if name == "" {
+		return choice, nil, fmt.Errorf("the notebook is in %s and names no kernel; name one with --kernel", named.Language)
 	}
 	spec, err := findKernel(ctx, name)
 	switch {
