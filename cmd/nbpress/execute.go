@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -198,6 +199,9 @@ func (e *execution) folder() string {
 
 // run executes the notebook and says how it went.
 func (e *execution) run(ctx context.Context, std streams, said io.Writer) (err error) {
+	closed := make(chan os.Signal, 1) // a pipe that nobody reads fails the write, and does not end us: the kernel would stay
+	signal.Notify(closed, syscall.SIGPIPE)
+	defer signal.Stop(closed)
 	kernel, err := e.kernel.start(ctx, e.folder())
 	if err != nil {
 		return err
