@@ -27,6 +27,7 @@ func TestMain(m *testing.M) {
 // Beside testscript's own commands they have those of script_test.go. python3 is the
 // virtual environment's, $EXAMPLES is reports-example, $UNIQUE is no other process's word.
 func TestScript(t *testing.T) {
+	testenv.HeedSignals()
 	python, root := testenv.Python(t), testenv.Root(t)
 	// Kernels listen on Unix sockets, whose paths have 107 bytes at most: keep ours short.
 	work, err := os.MkdirTemp("", "nb")

@@ -5,8 +5,10 @@ package testenv
 
 import (
 	"os"
+	"os/signal"
 	"path/filepath"
 	"runtime"
+	"syscall"
 	"testing"
 )
 
@@ -32,4 +34,15 @@ func Python(t testing.TB) string {
 		t.Fatalf("no Python for the tests: %v; run `make venv` first", err)
 	}
 	return python
+}
+
+// HeedSignals lets the programs that tests start heed Ctrl-C and a closed terminal,
+// also where the tests themselves were told to ignore them: by nohup, or a script that
+// runs them in the background. What is ignored, children inherit.
+func HeedSignals() {
+	for _, s := range []os.Signal{os.Interrupt, syscall.SIGHUP} {
+		if signal.Ignored(s) {
+			signal.Notify(make(chan os.Signal, 1), s)
+		}
+	}
 }

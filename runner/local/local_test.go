@@ -37,6 +37,7 @@ func TestMain(m *testing.M) {
 			os.Exit(nameSandbox(os.Args[2], os.Args[3]))
 		}
 	}
+	testenv.HeedSignals()
 	os.Exit(m.Run())
 }
 
