@@ -63,7 +63,7 @@ type guard struct {
 	src    *bufio.Reader
 	limits Limits
 	pong   func(context []byte) error // answers a PING
-	room   func(n int64) bool         // sets room for n bytes aside, if there is any
+	room   func(n int64) bool         // sets room for n bytes aside, if there is any; nil: there always is
 
 	greeting int    // bytes of it still to come
 	ready    bool   // the first command was passed on
@@ -79,7 +79,7 @@ type guard struct {
 }
 
 func newGuard(src io.Reader, limits Limits, pong func([]byte) error) *guard {
-	return &guard{src: bufio.NewReaderSize(src, 64<<10), limits: limits.withDefaults(), pong: pong, room: func(int64) bool { return true }, greeting: greetingBytes}
+	return &guard{src: bufio.NewReaderSize(src, 64<<10), limits: limits.withDefaults(), pong: pong, greeting: greetingBytes}
 }
 
 // Read hands out checked bytes.
@@ -117,7 +117,8 @@ func (g *guard) takeCut() int64 {
 	return cut
 }
 
-// takeHeld returns for how many bytes of the message read last room was set aside.
+// takeHeld returns for how many bytes of the message read last, whole or not, room was
+// set aside.
 func (g *guard) takeHeld() int64 {
 	held := g.held
 	g.held = 0
@@ -130,14 +131,16 @@ func (g *guard) keep(n int64) (bool, error) {
 	if n > min(g.limits.Frame, g.limits.Message-g.size) {
 		return false, nil
 	}
-	if !g.room(n) {
-		if n <= smallFrame {
-			return false, errFlood // without its headers a message is none
+	if g.room != nil {
+		if !g.room(n) {
+			if n <= smallFrame {
+				return false, errFlood // without its headers a message is none
+			}
+			return false, nil
 		}
-		return false, nil
+		g.held += n
 	}
 	g.size += n
-	g.held += n
 	return true, nil
 }
 

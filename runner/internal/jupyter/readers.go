@@ -14,11 +14,11 @@ import (
 func (c *Client) read() {
 	c.inbox.share(c.shell)
 	c.inbox.share(c.iopub)
-	c.readers.Go(func() { c.end(channelShell, c.readInto(c.shell, c.deliver)) })
-	c.readers.Go(func() { c.end(channelIOPub, c.readInto(c.iopub, c.deliver)) })
+	c.readers.Go(func() { c.end(channelShell, c.readInto(c.shell, c.inbox.push)) })
+	c.readers.Go(func() { c.end(channelIOPub, c.readInto(c.iopub, c.inbox.push)) })
 	c.readers.Go(func() {
 		defer close(c.ended)
-		c.end(channelControl, c.readInto(c.control, c.deliverControl))
+		c.end(channelControl, c.readInto(c.control, c.deliverReply))
 	})
 	beats := make(chan struct{}, 1)
 	c.readers.Go(func() {
@@ -28,51 +28,52 @@ func (c *Client) read() {
 	c.readers.Go(func() { c.beat(beats) })
 }
 
-// readInto reads a channel's messages until it ends, and returns why it did.
-func (c *Client) readInto(ch *channel, deliver func(e event, reserved int64) error) error {
+// readInto reads a channel's messages until it ends, and returns why it did. What the
+// guard reserved for a message goes with it, or is given back.
+func (c *Client) readInto(ch *channel, deliver func(e event, reserved int64) bool) error {
 	var last Message
 	for {
-		frames, cut, err := ch.recv()
+		m, again, err := c.receive(ch)
+		reserved := ch.conn.guard.takeHeld()
+		if err != nil || again {
+			c.inbox.release(reserved)
+		} else if !deliver(newEvent(ch.name, m, &last), reserved) {
+			err = errors.Join(errFlood, ch.close())
+		}
 		if err != nil {
 			return err
 		}
-		var m Message
-		if cut > 0 {
-			m, err = decodeCut(frames, cut)
-		} else {
-			m, err = decode(c.key, frames)
-		}
-		held := ch.conn.guard.takeHeld()
-		if err == nil && cut == 0 && c.arrivals.repeats(signatureOf(frames)) {
-			if ch != c.control { // which has no room in the inbox
-				c.inbox.release(held)
-			}
-			continue
-		}
-		if err == nil {
-			c.arrivals.count(ch.name, m.ID)
-			err = deliver(newEvent(ch.name, m, &last), held)
-		}
-		if err != nil {
-			return errors.Join(&ProtocolError{Channel: ch.name, Err: err}, ch.close())
-		}
 	}
 }
 
-func (c *Client) deliver(e event, reserved int64) error {
-	if !c.inbox.push(e, reserved) {
-		return errFlood
+// receive returns a channel's next message, and whether it had come before.
+func (c *Client) receive(ch *channel) (m Message, again bool, err error) {
+	frames, cut, err := ch.recv()
+	if err != nil {
+		return Message{}, false, err
 	}
-	return nil
+	if cut > 0 {
+		m, err = decodeCut(frames, cut)
+	} else {
+		m, err = decode(c.key, frames)
+	}
+	if err != nil {
+		return Message{}, false, errors.Join(&ProtocolError{Channel: ch.name, Err: err}, ch.close())
+	}
+	if cut == 0 && c.arrivals.repeats(signatureOf(frames)) {
+		return Message{}, true, nil
+	}
+	c.arrivals.count(ch.name, m.ID)
+	return m, false, nil
 }
 
-// deliverControl hands replies to whoever waits for one; others are let go.
-func (c *Client) deliverControl(e event, _ int64) error {
+// deliverReply hands a reply on control to whoever waits for one, or lets it go.
+func (c *Client) deliverReply(e event, _ int64) bool {
 	select {
 	case c.replies <- Message{ParentID: e.msg.ParentID}:
 	default:
 	}
-	return nil
+	return true
 }
 
 // end tells the consumer that a channel ended.
@@ -98,8 +99,8 @@ func (c *Client) readBeats(beats chan<- struct{}) {
 	}
 }
 
-// beat sends heartbeats, and tells the consumer when one stayed out for too long.
-// It declares nothing dead on the channel's end alone: the others see that too.
+// beat sends heartbeats, and tells the consumer when one stayed out for too long. A
+// channel that ended brings none; if the kernel died with it, the others see that sooner.
 func (c *Client) beat(beats <-chan struct{}) {
 	ticks := time.NewTicker(c.timing.heartbeat)
 	defer ticks.Stop()
@@ -108,17 +109,16 @@ func (c *Client) beat(beats <-chan struct{}) {
 	for {
 		select {
 		case _, ok := <-beats:
-			if !ok {
-				return
+			if ok {
+				sent, misses = time.Time{}, 0
+			} else {
+				beats = nil
 			}
-			sent, misses = time.Time{}, 0
 		case <-c.closing:
 			return
 		case now := <-ticks.C:
 			if sent.IsZero() {
-				if c.hb.send(context.Background(), [][]byte{{}, []byte("beat")}) != nil { // an empty frame before the request, as REQ does
-					return
-				}
+				_ = c.hb.send(context.Background(), [][]byte{{}, []byte("beat")}) // an empty frame before the request, as REQ does
 				sent = now
 				continue
 			}
