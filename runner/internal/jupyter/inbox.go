@@ -156,7 +156,7 @@ func (q *inbox) drop(e *event) bool {
 	for _, b := range e.msg.Buffers {
 		lost += int64(len(b))
 	}
-	if q.last != nil && q.last.msg.Dropped > 0 && q.last.msg.ParentID == e.msg.ParentID {
+	if q.last != nil && q.last.msg.Dropped > 0 && q.last.channel == e.channel && q.last.msg.ParentID == e.msg.ParentID {
 		q.last.msg.Dropped += lost
 		if strings.HasPrefix(q.last.msg.Type, "comm_") {
 			q.last.msg.Type = e.msg.Type // lost output is worse than a widget's lost state
