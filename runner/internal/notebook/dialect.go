@@ -164,11 +164,11 @@ func (d dialect) entry(p Parameter, depth int) (string, error) {
 	switch d.name {
 	case inR:
 		if p.Name == "" {
-			return "", errors.New("R has no empty names")
+			return "", errors.New("there are no empty names in R")
 		}
 	case inBash:
 		if p.Name == "" || p.Name == "@" || p.Name == "*" {
-			return "", fmt.Errorf("Bash has no key %q", p.Name)
+			return "", fmt.Errorf("there is no key %q in Bash", p.Name)
 		}
 		key = "[" + key + "]"
 	}

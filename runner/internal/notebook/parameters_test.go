@@ -184,7 +184,7 @@ func TestAssignments_RefusesWhatALanguageCannotSay(t *testing.T) {
 		{"bash", Parameter{"a-b", 1}, "is no name"},
 		{"bash", Parameter{"UID", 1}, "is no name"},
 		{"bash", Parameter{"x", []any{[]any{}}}, "parameter x: Bash has no lists or mappings inside others"},
-		{"bash", Parameter{"x", Parameters{{"@", "1"}}}, `parameter x: Bash has no key "@"`},
+		{"bash", Parameter{"x", Parameters{{"@", "1"}}}, `parameter x: there is no key "@" in Bash`},
 		{"bash", Parameter{"x", "a\x00"}, "NUL"},
 		{"fortran", Parameter{"x", 1}, "in Python, R, Julia and Bash, not in fortran"},
 	}
