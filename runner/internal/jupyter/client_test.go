@@ -336,3 +336,23 @@ func TestClient_LeavesNoGoroutine(t *testing.T) {
 		runtime.Gosched()
 	}
 }
+
+func TestDrain_EndsThoughOutputKeepsComing(t *testing.T) {
+	c, _ := connect(t, Options{})
+	execute(t, c, `
+import threading
+def print_for_ever():
+    while True: print('x', flush=True)
+threading.Thread(target=print_for_ever, daemon=True).start()`)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	another := func(Message) {
+		for c.inbox.waiting() == 0 && ctx.Err() == nil {
+			runtime.Gosched()
+		}
+	}
+	another(Message{})
+	if err := c.Drain(another); err != nil || ctx.Err() != nil {
+		t.Errorf("got %v, %v", err, ctx.Err())
+	}
+}

@@ -139,7 +139,11 @@ func TestClient_WaitsForNoStubbornCell(t *testing.T) {
 			}); !errors.Is(err, context.DeadlineExceeded) {
 				t.Errorf("the wait: got %v", err)
 			}
-			if err := within("the shutdown", time.Second, c.Shutdown); (err == nil) != test.agrees {
+			patience := time.Second
+			if test.agrees {
+				patience = 20 * time.Second // on a loaded machine
+			}
+			if err := within("the shutdown", patience, c.Shutdown); (err == nil) != test.agrees {
 				t.Errorf("the shutdown: got %v", err)
 			}
 			if err := syscall.Kill(p.cmd.Process.Pid, syscall.SIGKILL); err != nil {

@@ -95,14 +95,17 @@ func (c *Client) Drain(on func(Message)) error {
 		return ErrBusy
 	}
 	defer c.consumer.Unlock()
-	for {
-		e, ok := c.inbox.pop()
-		if !ok {
-			return nil
+	for range c.inbox.waiting() { // and nothing that comes meanwhile, lest it go on for ever
+		if e, ok := c.inbox.pop(); ok {
+			c.take(e, &request{}, on)
 		}
-		c.take(e, &request{}, on)
 	}
+	return nil
 }
+
+// drainRounds is how many times timing.drain a kernel's last output may take to be
+// consumed: a process that it left may go on sending for ever.
+const drainRounds = 10
 
 func (c *Client) wait(ctx context.Context, on func(Message)) (Reply, error) {
 	r, dead := c.pending, c.dead
@@ -111,9 +114,25 @@ func (c *Client) wait(ctx context.Context, on func(Message)) (Reply, error) {
 	if c.gone != nil {
 		timer.Reset(c.timing.drain)
 	}
+	var end time.Time // of what still comes of a kernel that is gone
 	for {
 		if ctx.Err() != nil {
 			return r.reply, ctx.Err()
+		}
+		select { // also while there is always something to pop
+		case <-dead:
+			dead = nil
+			if c.gone == nil {
+				c.gone = &KernelDied{Reason: "its process ended"}
+				timer.Reset(c.timing.drain)
+			}
+		default:
+		}
+		switch {
+		case c.gone != nil && end.IsZero():
+			end = time.Now().Add(drainRounds * c.timing.drain)
+		case c.gone != nil && time.Now().After(end):
+			return c.finish(c.gone)
 		}
 		if e, ok := c.inbox.pop(); ok {
 			before := c.gone
@@ -135,12 +154,8 @@ func (c *Client) wait(ctx context.Context, on func(Message)) (Reply, error) {
 		select {
 		case <-c.inbox.wake:
 		case <-ctx.Done():
-		case <-dead:
-			dead = nil
-			if c.gone == nil {
-				c.gone = &KernelDied{Reason: "its process ended"}
-				timer.Reset(c.timing.drain)
-			}
+		case <-dead: // see above
+			continue
 		case <-timer.C:
 			if c.gone != nil {
 				return c.finish(c.gone)
@@ -210,9 +225,9 @@ func (c *Client) takeOutput(m Message, r *request, on func(Message)) {
 }
 
 // restarted reports whether a message is another process's than the one that was
-// greeted.
+// greeted. One that was cut does not tell.
 func (c *Client) restarted(m Message) bool {
-	return c.info.session != "" && m.Session != c.info.session
+	return c.info.session != "" && m.Dropped == 0 && m.Session != c.info.session
 }
 
 func executionState(m Message) string {

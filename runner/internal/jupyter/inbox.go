@@ -71,6 +71,7 @@ type inbox struct {
 
 	mu          sync.Mutex // guards what follows
 	first, last *event
+	count       int // of events that wait
 	bytes       int64
 	inHand      int64 // bytes of the event popped last
 }
@@ -123,6 +124,7 @@ func (q *inbox) push(e event, reserved int64) bool {
 		return false
 	}
 	q.bytes += e.size
+	q.count++
 	if q.last == nil {
 		q.first = &e
 	} else {
@@ -169,6 +171,13 @@ func (q *inbox) drop(e *event) bool {
 	return false
 }
 
+// waiting returns how many events wait.
+func (q *inbox) waiting() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.count
+}
+
 // pop takes the oldest event. It counts until the next pop.
 func (q *inbox) pop() (event, bool) {
 	q.mu.Lock()
@@ -183,6 +192,7 @@ func (q *inbox) pop() (event, bool) {
 		q.last = nil
 	}
 	e.next = nil
+	q.count--
 	q.inHand = e.size
 	return e, true
 }
