@@ -1,0 +1,86 @@
+package catalog
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// placeholder matches what a page's data is put into: %(name)s and its kin, %s, and
+// {name} or {0} of str.format. A "%" with a blank behind it is a percent sign.
+var placeholder = regexp.MustCompile(`%%|%\(([A-Za-z_][A-Za-z0-9_]*)\)[-+#0]*[0-9]*(?:\.[0-9]+)?[diouxXeEfFgGcrsa]|%[-+#0]*[0-9]*(?:\.[0-9]+)?[diouxXeEfFgGcrsa]|\{\{|\}\}|\{([A-Za-z_0-9][A-Za-z0-9_.]*)?(?:![rsa])?(?::[^{}]{0,20})?\}`)
+
+// Placeholders returns what of a text is replaced by values, sorted: "%(name)s" is
+// "%(name)", whatever its format, "{total:.2f}" is "{total}".
+func Placeholders(text string) []string {
+	var found []string
+	for _, at := range placeholder.FindAllStringSubmatchIndex(text, -1) {
+		whole := text[at[0]:at[1]]
+		switch {
+		case whole == "%%" || whole == "{{" || whole == "}}":
+		case at[2] >= 0:
+			found = append(found, "%("+text[at[2]:at[3]]+")")
+		case at[4] >= 0:
+			found = append(found, "{"+text[at[4]:at[5]]+"}")
+		case whole[0] == '{':
+			found = append(found, "{}")
+		case percentSign(text, at[0], at[1]):
+		default:
+			found = append(found, "%"+whole[len(whole)-1:])
+		}
+	}
+	slices.Sort(found)
+	return found
+}
+
+// percentSign reports whether "%d" is not one: as in "20%de".
+func percentSign(text string, start, end int) bool {
+	letter := func(i int) bool {
+		return i < len(text) && (text[i] >= 'a' && text[i] <= 'z' || text[i] >= 'A' && text[i] <= 'Z' || text[i] >= 0x80)
+	}
+	return letter(end) && start > 0 && text[start-1] >= '0' && text[start-1] <= '9'
+}
+
+// Disagree says how the placeholders of a message's translation are not those of its
+// text; "" where they agree. A plural form may leave out what the text for one or for
+// several leaves out.
+func (m *Message) Disagree() string {
+	known := Placeholders(m.Text)
+	needed := known
+	if m.Plural != "" {
+		several := Placeholders(m.Plural)
+		needed = slices.DeleteFunc(slices.Clone(known), func(p string) bool { return !slices.Contains(several, p) })
+		known = append(slices.Clone(known), several...)
+	}
+	for _, translation := range m.Translations {
+		if translation == "" {
+			continue
+		}
+		got := Placeholders(translation)
+		for _, p := range got {
+			if !slices.Contains(known, p) {
+				return p + " is not in the message"
+			}
+		}
+		for _, p := range needed {
+			if !slices.Contains(got, p) {
+				return p + " of the message is missing"
+			}
+		}
+		if m.Plural == "" && len(positional(got)) != len(positional(known)) {
+			return "it has another number of %s and the like than the message"
+		}
+	}
+	return ""
+}
+
+// positional returns the placeholders that take the next value, whatever its name.
+func positional(placeholders []string) []string {
+	return slices.DeleteFunc(slices.Clone(placeholders), func(p string) bool { return strings.ContainsAny(p, "({") })
+}
+
+// markup matches a tag or an entity of HTML.
+var markup = regexp.MustCompile(`</?[A-Za-z][A-Za-z0-9]*(?:\s[^<>]*)?/?>|&(?:[A-Za-z]{2,20}|#[0-9]{1,7}|#x[0-9A-Fa-f]{1,6});`)
+
+// Markup returns the first tag or entity of HTML in a text, "" for none.
+func Markup(text string) string { return markup.FindString(text) }
