@@ -1,0 +1,151 @@
+package template
+
+import (
+	"fmt"
+	"strings"
+	"unicode/utf8"
+)
+
+// Template is what Parse finds in a source.
+type Template struct {
+	Messages []Message
+	// Uses are the templates that it includes, imports or extends by literal names.
+	Uses []Use
+	// Dynamic reports that it also needs templates whose names are made while rendering.
+	Dynamic  bool
+	Problems []Problem
+}
+
+// Message is a text that the template asks a translation for.
+type Message struct {
+	Context      string // "" for none
+	Text         string
+	Plural       string // "" where there is only one form
+	Line, Column int
+	Remarks      []string // of the author, for translators: {# TRANSLATORS: ... #} right before it
+	// Markup reports that a translation may hold HTML: it stands in {% trans %}, or is
+	// marked as safe. Elsewhere autoescape shows tags as text.
+	Markup bool
+}
+
+// Use names a template that another one needs.
+type Use struct {
+	Name         string
+	Line, Column int
+	Optional     bool // it need not be there: ignore missing, or one of a list
+}
+
+// Engine is what renders a template.
+type Engine string
+
+// The engines.
+const (
+	Jinja2 Engine = "jinja2"
+	Pongo2 Engine = "pongo2"
+)
+
+// Parse reads a template for an engine. Where it cannot go on it says so in Problems,
+// and returns what it found before.
+func Parse(src string, engine Engine) Template {
+	tokens, failed := lex(src, engine)
+	p := &parser{places: newPlaces(src), tokens: tokens, remark: -1}
+	if failed != nil {
+		p.problem(failed.offset, failed.what, failed.do)
+	}
+	p.parse(engine, failed == nil)
+	return p.found
+}
+
+// parser walks over the tokens.
+type parser struct {
+	places places
+	tokens []token
+	at     int
+	remark int // the last comment, with nothing but blanks and tags behind it; -1 for none
+	found  Template
+}
+
+// mostProblems is how many problems of a template are told.
+const mostProblems = 50
+
+func (p *parser) problem(offset int, what, do string) {
+	if len(p.found.Problems) == mostProblems {
+		return
+	}
+	line, column := p.places.of(offset)
+	p.found.Problems = append(p.found.Problems, Problem{line, column, what, do})
+}
+
+// peek returns a token from here on, an empty one behind the last.
+func (p *parser) peek(ahead int) token {
+	if i := p.at + ahead; i >= 0 && i < len(p.tokens) {
+		return p.tokens[i]
+	}
+	return token{kind: data}
+}
+
+func (p *parser) parse(engine Engine, whole bool) {
+	blocks := openBlocks{p: p, engine: engine, tags: tagsOf(engine)}
+	for ; p.at < len(p.tokens); p.at++ {
+		switch t := p.tokens[p.at]; t.kind {
+		case comment:
+			p.remark = p.at
+		case data:
+			if strings.TrimSpace(t.text) != "" {
+				p.remark = -1
+			}
+		case tagBegin:
+			blocks.tag()
+			if engine == Jinja2 && p.peek(1).is(name, "trans") {
+				p.trans()
+			} else {
+				p.use()
+			}
+		case name:
+			p.call()
+		}
+	}
+	if whole {
+		blocks.end()
+	}
+	if engine == Pongo2 {
+		p.onlyJinja2()
+	}
+}
+
+// places turns offsets into lines and columns.
+type places struct {
+	src    string
+	starts []int // of each line
+}
+
+func newPlaces(src string) places {
+	starts := []int{0}
+	for i := 0; i < len(src); i++ {
+		if src[i] == '\n' || src[i] == '\r' && !strings.HasPrefix(src[i+1:], "\n") {
+			starts = append(starts, i+1)
+		}
+	}
+	return places{src, starts}
+}
+
+func (l places) of(offset int) (line, column int) {
+	low, high := 0, len(l.starts)
+	for high-low > 1 {
+		if middle := (low + high) / 2; l.starts[middle] <= offset {
+			low = middle
+		} else {
+			high = middle
+		}
+	}
+	return low + 1, 1 + utf8.RuneCountInString(l.src[l.starts[low]:offset])
+}
+
+// String returns "line:column: what; do".
+func (p Problem) String() string {
+	text := fmt.Sprintf("%d:%d: %s", p.Line, p.Column, p.What)
+	if p.Do != "" {
+		text += "; " + p.Do
+	}
+	return text
+}
