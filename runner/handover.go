@@ -21,11 +21,10 @@ type budget struct {
 	output    int64 // output.json
 	published int64
 	executed  int64 // notebooks
-	pages     int64
 }
 
 func fullBudget() budget {
-	return budget{output: 64 << 20, published: 64 << 20, executed: 32 << 20, pages: 64 << 20}
+	return budget{output: 64 << 20, published: 64 << 20, executed: 32 << 20}
 }
 
 const (

@@ -147,6 +147,7 @@ func meant(name string, defaults, places []string, tagged bool) string {
 type Page struct {
 	Template string            // its path among Files
 	Files    map[string][]byte // what it may use
+	Includes []string          // folders among Files whose templates need no folder's name
 	Output   []byte            // output.json
 	Language string
 	Strict   bool // an undefined name is an error
@@ -167,7 +168,8 @@ func RenderPage(ctx context.Context, exec Executor, p Page) (page []byte, warnin
 		err = errors.Join(err, sandbox.Close(cleanup))
 	}()
 	result, err := render.Pages(ctx, sandbox, render.Request{
-		Template: p.Template, Files: p.Files, Output: p.Output, Languages: []string{p.Language}, Strict: p.Strict,
+		Template: p.Template, Files: p.Files, Includes: p.Includes, Strict: p.Strict,
+		Executions: []render.Execution{{Output: p.Output, Languages: []string{p.Language}}},
 	})
 	if err != nil {
 		return nil, nil, fitError(renderFailure(err, renderTimeout))

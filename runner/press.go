@@ -66,7 +66,9 @@ func Press(ctx context.Context, exec Executor, job Job) (outcome Outcome, err er
 	limit := job.Bundle.Config.Timeout.Run
 	bounded, cancel := context.WithTimeoutCause(ctx, limit, errRunTimeout)
 	defer cancel()
-	p := &press{job: job, left: fullBudget(), outcome: Outcome{Kept: map[string][]byte{}, Seconds: map[string]float64{}}}
+	p := &press{job: job, left: fullBudget(), outcome: Outcome{
+		Kept: map[string][]byte{}, Seconds: map[string]float64{}, Warnings: slices.Clone(job.Bundle.Warnings),
+	}}
 	err = p.run(bounded, exec)
 	p.outcome.Warnings = fitWarnings(p.outcome.Warnings)
 	if ctx.Err() != nil {
@@ -278,26 +280,24 @@ func (p *press) render(ctx context.Context, outputs map[string][]byte) error {
 	limit := min(renderTimeout, p.job.Bundle.Config.Timeout.Run/2)
 	bounded, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	pages := map[string][]byte{}
-	for execution, output := range outputs {
-		result, err := render.Pages(bounded, p.sandbox, render.Request{
-			Template: p.job.Bundle.Template, Files: p.job.Bundle.Files, Output: output,
-			Languages: p.served(execution), Strict: p.job.Bundle.Config.Strict,
-			PageLimit: max(p.left.pages, 1),
-		})
-		if ctx.Err() != nil {
-			return ctx.Err() // the run's own time is up
-		}
-		if err != nil {
-			return renderFailure(err, limit)
-		}
-		for language, page := range result.Pages {
-			pages[language] = page
-			p.left.pages -= int64(len(page))
-		}
-		p.outcome.Warnings = append(p.outcome.Warnings, result.Warnings...) // a language's are mostly those of all
+	request := render.Request{
+		Template: p.job.Bundle.Template, Files: p.job.Bundle.Files, Includes: p.job.Bundle.Includes,
+		Strict: p.job.Bundle.Config.Strict,
 	}
-	p.outcome.Pages = pages
+	for _, execution := range p.executions() {
+		request.Executions = append(request.Executions, render.Execution{
+			Name: artifactName("output", execution, ".json"), Output: outputs[execution], Languages: p.served(execution),
+		})
+	}
+	result, err := render.Pages(bounded, p.sandbox, request)
+	if ctx.Err() != nil {
+		return ctx.Err() // the run's own time is up
+	}
+	if err != nil {
+		return renderFailure(err, limit)
+	}
+	p.outcome.Pages = result.Pages
+	p.outcome.Warnings = append(p.outcome.Warnings, result.Warnings...)
 	return nil
 }
 
@@ -309,11 +309,15 @@ func (p *press) warn(format string, args ...any) {
 // renderFailure puts an error of the renderer into the words of manifests.
 func renderFailure(err error, limit time.Duration) error {
 	var refused *render.Error
+	tooLong := fmt.Sprintf("rendering took longer than %v", limit)
 	switch {
+	case errors.As(err, &refused) && Code(refused.Code) == RenderTimeout:
+		refused.Message = tooLong
+		return &Failure{Code: RenderTimeout, Message: refused.Error()}
 	case errors.As(err, &refused):
 		return &Failure{Code: Code(refused.Code), Message: refused.Error(), Traceback: refused.Traceback}
-	case errors.Is(err, context.DeadlineExceeded):
-		return &Failure{Code: RenderTimeout, Message: fmt.Sprintf("rendering took longer than %v", limit)}
+	case errors.Is(err, context.DeadlineExceeded): // and it was in code that heeds no clock of its own
+		return &Failure{Code: RenderTimeout, Message: tooLong}
 	}
 	return err
 }

@@ -319,12 +319,11 @@ func TestPress_BoundsAllLanguagesTogether(t *testing.T) {
 				return test.files, nil
 			}}}
 			if test.files == nil {
-				exec.render = func(_ context.Context, stdin io.Reader, stdout io.Writer) error {
-					var request struct{ Languages []string }
-					if err := json.NewDecoder(stdin).Decode(&request); err != nil {
-						return err
+				exec.render = func(_ context.Context, _ io.Reader, stdout io.Writer) error {
+					for _, language := range []string{"en", "ca"} {
+						fmt.Fprintf(stdout, "{\"language\": %q, \"bytes\": %d}\n%s", language, len(big), big)
 					}
-					_, err := fmt.Fprintf(stdout, "{\"language\": %q, \"bytes\": %d}\n%s{\"done\": true}\n", request.Languages[0], len(big), big)
+					_, err := fmt.Fprintln(stdout, `{"done": true}`)
 					return err
 				}
 			}

@@ -232,10 +232,9 @@ subprocess.Popen(['sh', '-c', meddle], stdout=subprocess.DEVNULL, stderr=subproc
 `)
 	for range 2 { // a rendering leaves nothing for the next, either
 		result, err := render.Pages(tr.Context(), box, render.Request{
-			Template:  "template.html",
-			Files:     map[string][]byte{"template.html": []byte("{% include 'part.html' %} {{ name }}"), "part.html": []byte("Hello")},
-			Output:    []byte(`{"name": "Ada"}`),
-			Languages: []string{"en"},
+			Template:   "template.html",
+			Files:      map[string][]byte{"template.html": []byte("{% include 'part.html' %} {{ name }}"), "part.html": []byte("Hello")},
+			Executions: []render.Execution{{Output: []byte(`{"name": "Ada"}`), Languages: []string{"en"}}},
 		})
 		if err != nil {
 			tr.Fatal(err)

@@ -29,10 +29,9 @@ func closeDuringNotebook(tr *trial) {
 // endless renders for longer than any test.
 func endless() render.Request {
 	return render.Request{
-		Template:  "t",
-		Files:     map[string][]byte{"t": []byte("{% for i in range(99999999999) %}{% endfor %}")},
-		Output:    []byte("{}"),
-		Languages: []string{"en"},
+		Template:   "t",
+		Files:      map[string][]byte{"t": []byte("{% for i in range(99999999999) %}{% endfor %}")},
+		Executions: []render.Execution{{Output: []byte("{}"), Languages: []string{"en"}}},
 	}
 }
 

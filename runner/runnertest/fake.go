@@ -1,6 +1,7 @@
 package runnertest
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -113,21 +114,28 @@ func (s *fakeSandbox) Log(context.Context, int64) ([]byte, error) { return []byt
 // Render answers as render.py does: every page is its language and output.json.
 func (s *fakeSandbox) Render(_ context.Context, stdin io.Reader, stdout, _ io.Writer) error {
 	var request struct {
-		Languages []string
-		Output    int
+		Executions []struct {
+			Languages []string
+			Output    int
+		}
 	}
 	in := json.NewDecoder(stdin)
 	if err := in.Decode(&request); err != nil {
 		return err
 	}
-	rest := io.MultiReader(in.Buffered(), stdin)
-	output := make([]byte, 1+request.Output) // the line's end comes first
-	if _, err := io.ReadFull(rest, output); err != nil {
+	rest := bufio.NewReader(io.MultiReader(in.Buffered(), stdin))
+	if _, err := rest.Discard(len("\n")); err != nil {
 		return err
 	}
-	for _, language := range request.Languages {
-		page := language + " " + string(output[1:])
-		fmt.Fprintf(stdout, "{\"language\": %q, \"bytes\": %d}\n%s", language, len(page), page)
+	for _, execution := range request.Executions {
+		output := make([]byte, execution.Output)
+		if _, err := io.ReadFull(rest, output); err != nil {
+			return err
+		}
+		for _, language := range execution.Languages {
+			page := language + " " + string(output)
+			fmt.Fprintf(stdout, "{\"language\": %q, \"bytes\": %d}\n%s", language, len(page), page)
+		}
 	}
 	_, err := fmt.Fprintln(stdout, `{"done": true}`)
 	return err

@@ -9,6 +9,7 @@ package render
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	_ "embed"
 	"encoding/json"
@@ -18,6 +19,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 )
 
 //go:embed render.py
@@ -34,13 +36,20 @@ type Renderer interface {
 
 // Request says what to render.
 type Request struct {
-	Template  string            // the template's path among Files
-	Files     map[string][]byte // the bundle's files, by slash-separated path
-	Output    []byte            // output.json
+	Template   string            // the template's path among Files
+	Files      map[string][]byte // the bundle's files, by slash-separated path
+	Includes   []string          // folders among Files whose templates are also found without the folder's name
+	Executions []Execution
+	Strict     bool  // an undefined name is an error, not a warning
+	PageLimit  int64 // bytes of all pages together; 0 means 64 MiB
+	Memory     int64 // bytes of address space of the renderer; 0 means 2 GiB
+}
+
+// Execution is the data of one execution of the notebook, and the languages of its pages.
+type Execution struct {
+	Name      string // of the data, in errors; "" means output.json
+	Output    []byte // output.json
 	Languages []string
-	Strict    bool  // an undefined name is an error, not a warning
-	PageLimit int64 // bytes of all pages together; 0 means 64 MiB
-	Memory    int64 // bytes of address space of the renderer; 0 means 2 GiB
 }
 
 // Result holds the pages by language, and what the author should know.
@@ -51,7 +60,7 @@ type Result struct {
 
 // Error is a rendering that failed through the report's own fault.
 type Error struct {
-	Code      string // template_error or output_invalid
+	Code      string // template_error, output_invalid or render_timeout
 	Message   string
 	File      string // as in the bundle; "" where unknown
 	Line      int    // 0 where unknown
@@ -81,24 +90,26 @@ const (
 // where the report is to blame, else it is about the renderer itself, also when
 // ctx ended.
 func Pages(ctx context.Context, renderer Renderer, request Request) (Result, error) {
-	stdin, err := encode(request)
+	if request.PageLimit == 0 {
+		request.PageLimit = defaultPageLimit
+	}
+	if request.Memory == 0 {
+		request.Memory = defaultMemory
+	}
+	stdin, err := encode(request, timeLeft(ctx))
 	if err != nil {
 		return Result{}, err
 	}
-	limit := request.PageLimit
-	if limit == 0 {
-		limit = defaultPageLimit
-	}
-	stdout, stderr := &limited{limit: limit + 1<<20}, &limited{limit: stderrLimit}
+	stdout, stderr := &limited{limit: request.PageLimit + 1<<20}, &limited{limit: stderrLimit}
 	runErr := renderer.Render(ctx, stdin, stdout, stderr)
 	if ctx.Err() != nil {
 		return Result{}, ctx.Err()
 	}
 	if stdout.over {
 		return Result{}, &Error{Code: "template_error", File: request.Template,
-			Message: fmt.Sprintf("the pages have more than %d MiB together", limit>>20)}
+			Message: fmt.Sprintf("the pages have more than %d MiB together", request.PageLimit>>20)}
 	}
-	result, err := decode(stdout.buf.Bytes(), request.Languages)
+	result, err := decode(stdout.buf.Bytes(), request.languages())
 	var refused *Error
 	if err == nil || errors.As(err, &refused) {
 		return result, err
@@ -111,22 +122,48 @@ func Pages(ctx context.Context, renderer Renderer, request Request) (Result, err
 	return Result{}, fmt.Errorf("read the renderer's answer: %w", err)
 }
 
+// languages are those of all executions.
+func (r Request) languages() []string {
+	var all []string
+	for _, e := range r.Executions {
+		all = append(all, e.Languages...)
+	}
+	return all
+}
+
+// timeLeft is how long the renderer may take until it says itself where it was: a bit
+// less than until it is killed. 0 means for ever.
+func timeLeft(ctx context.Context) time.Duration {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return 0
+	}
+	left := time.Until(deadline)
+	return max(left-min(left/5, time.Second), time.Millisecond)
+}
+
 // encode writes the request as render.py reads it.
-func encode(request Request) (io.Reader, error) {
+func encode(request Request, limit time.Duration) (io.Reader, error) {
 	type file = [2]any // path, length
-	files := []file{}
-	bodies := []io.Reader{bytes.NewReader(request.Output)}
+	type execution struct {
+		Name      string   `json:"name"`
+		Output    int      `json:"output"`
+		Languages []string `json:"languages"`
+	}
+	files, executions := []file{}, []execution{}
+	var bodies []io.Reader
+	for _, e := range request.Executions {
+		executions = append(executions, execution{cmp.Or(e.Name, "output.json"), len(e.Output), e.Languages})
+		bodies = append(bodies, bytes.NewReader(e.Output))
+	}
 	for _, path := range slices.Sorted(maps.Keys(request.Files)) {
 		files = append(files, file{path, len(request.Files[path])})
 		bodies = append(bodies, bytes.NewReader(request.Files[path]))
 	}
-	memory := request.Memory
-	if memory == 0 {
-		memory = defaultMemory
-	}
 	head, err := json.Marshal(map[string]any{
-		"template": request.Template, "languages": request.Languages, "strict": request.Strict,
-		"memory": memory, "output": len(request.Output), "files": files,
+		"template": request.Template, "executions": executions, "files": files,
+		"includes": append([]string{}, request.Includes...), "strict": request.Strict,
+		"memory": request.Memory, "page_limit": request.PageLimit, "seconds": limit.Seconds(),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("encode a render request: %w", err)

@@ -1,16 +1,24 @@
 """Renders a report's template with Jinja2, once per language.
 
 It runs as `python3 -I render.py` in a fresh folder, after the notebook's processes
-are gone. Standard input holds one JSON line, the request, and then the bytes of
-output.json and of each file, as long as the request says. Standard output gets, for
-each page, one JSON line with its length and then its bytes; the last line is
+are gone. Standard input holds one JSON line, the request, and then the bytes of each
+execution's output.json and of each file, as long as the request says. Standard output
+gets, for each page, one JSON line with its length and then its bytes; the last line is
 {"done": ...} or {"error": ...}. Whatever else happens, the agent takes it as an error.
+
+Jinja2 is imported before the request is read, so that an interpreter may be started
+ahead of what it is to render.
 """
+import functools
 import gettext
 import json
 import os
+import signal
 import sys
 import traceback
+
+import jinja2
+from jinja2 import bccache, parser
 
 try:
     import resource
@@ -18,6 +26,7 @@ except ImportError:  # not on every system; the sandbox has limits of its own
     resource = None
 
 BUNDLE = "bundle"
+MOST_WARNINGS = 100
 
 
 class Refused(Exception):
@@ -28,38 +37,65 @@ class Refused(Exception):
         self.error = {"code": code, "message": message, "file": file, "line": line, "traceback": trace}
 
 
+class OutOfTime(BaseException):
+    """Raised by the clock. No template and no part of Jinja2 catches it."""
+
+
 def main():
     stdin, stdout = sys.stdin.buffer, sys.stdout.buffer
     request = json.loads(stdin.readline())
     if resource and request["memory"]:
         resource.setrlimit(resource.RLIMIT_AS, (request["memory"], request["memory"]))
+    if request["seconds"] and hasattr(signal, "setitimer"):
+        signal.signal(signal.SIGALRM, out_of_time)
+        signal.setitimer(signal.ITIMER_REAL, request["seconds"])
     try:
-        output = read_output(stdin.read(request["output"]))
+        outputs = [stdin.read(execution["output"]) for execution in request["executions"]]
         for path, length in request["files"]:
             write_file(path, stdin.read(length))
-        warnings = []
-        for language in request["languages"]:
-            page = render(request, language, data_for(output, language), warnings)
-            stdout.write(json.dumps({"language": language, "bytes": len(page)}).encode() + b"\n")
-            stdout.write(page)
-        answer = {"done": True, "warnings": warnings}
+        answer = {"done": True, "warnings": render_all(request, outputs, stdout)}
     except Refused as refused:
         answer = {"error": refused.error}
+    except OutOfTime as late:
+        file, line = position(late.__traceback__)
+        answer = {"error": {"code": "render_timeout", "message": "rendering took too long", "file": file, "line": line}}
+    finally:
+        if hasattr(signal, "setitimer"):
+            signal.setitimer(signal.ITIMER_REAL, 0)
     stdout.write(json.dumps(answer).encode() + b"\n")
     stdout.flush()
 
 
-def read_output(data):
-    """Returns output.json as an object."""
+def out_of_time(_signal, _frame):
+    raise OutOfTime
+
+
+def render_all(request, outputs, stdout):
+    """Writes every page and returns the warnings."""
+    warnings = Warnings()
+    compiled = Compiled()
+    left = request["page_limit"]
+    for execution, data in zip(request["executions"], outputs):
+        output = read_output(data, execution["name"])
+        for language in execution["languages"]:
+            page = render(request, language, data_for(output, language), warnings, compiled, left)
+            left -= len(page)
+            stdout.write(json.dumps({"language": language, "bytes": len(page)}).encode() + b"\n")
+            stdout.write(page)
+    return warnings.found
+
+
+def read_output(data, name):
+    """Returns an output.json as an object."""
     try:
         output = json.loads(data)
     except json.JSONDecodeError as err:
-        raise Refused("output_invalid", f"output.json is not JSON: {err.msg}", "output.json", err.lineno)
+        raise Refused("output_invalid", f"{name} is not JSON: {err.msg}", name, err.lineno)
     except (ValueError, RecursionError, MemoryError) as err:
-        raise Refused("output_invalid", f"output.json cannot be read: {type(err).__name__}: {err}", "output.json")
+        raise Refused("output_invalid", f"{name} cannot be read: {type(err).__name__}: {err}", name)
     if not isinstance(output, dict):
         kind = {list: "an array", str: "a string", type(None): "null", bool: "a boolean"}.get(type(output), "a number")
-        raise Refused("output_invalid", f"output.json holds {kind}, not an object", "output.json", 1)
+        raise Refused("output_invalid", f"{name} holds {kind}, not an object", name, 1)
     return output
 
 
@@ -84,87 +120,191 @@ def write_file(path, content):
         file.write(content)
 
 
-def render(request, language, data, warnings):
-    """Returns one page as UTF-8."""
-    import jinja2
+class Compiled(bccache.BytecodeCache):
+    """Keeps compiled templates from one language to the next."""
 
+    def __init__(self):
+        self.code = {}
+
+    def load_bytecode(self, bucket):
+        if bucket.key in self.code:
+            bucket.bytecode_from_string(self.code[bucket.key])
+
+    def dump_bytecode(self, bucket):
+        self.code[bucket.key] = bucket.bytecode_to_string()
+
+
+def render(request, language, data, warnings, compiled, limit):
+    """Returns one page as UTF-8."""
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader([BUNDLE]),
+        loader=jinja2.FileSystemLoader([BUNDLE] + [os.path.join(BUNDLE, folder) for folder in request["includes"]]),
         autoescape=jinja2.select_autoescape(),
         extensions=["jinja2.ext.i18n"],
-        undefined=jinja2.StrictUndefined if request["strict"] else reporting_undefined(jinja2, warnings),
+        undefined=jinja2.StrictUndefined if request["strict"] else warnings.undefined,
+        bytecode_cache=compiled,
     )
+    warnings.watch(environment)
+    environment.install_gettext_translations(catalog_of(language))
     try:
-        catalog = gettext.translation(
-            "messages", os.path.join(BUNDLE, "languages"), languages=[language], fallback=True)
+        template = environment.get_template(request["template"])
+        page = gathered(template.generate(data), limit)
+    except jinja2.TemplateSyntaxError as err:
+        raise Refused("template_error", f"{err.message}", relative(err.filename) or err.name, err.lineno)
+    except PageTooLarge as large:
+        raise Refused("template_error", "the pages have more than %d MiB together" % (request["page_limit"] >> 20),
+                      large.file or request["template"], large.line)
+    except Exception as err:
+        raise refused(err, request["template"])
+    return page
+
+
+class PageTooLarge(Exception):
+    """A page is over the limit, at a line of a template."""
+
+    def __init__(self, file, line):
+        super().__init__()
+        self.file, self.line = file, line
+
+
+def gathered(stream, limit):
+    """Joins what a template yields, until it is too much."""
+    chunks, size = [], 0
+    for chunk in stream:
+        chunks.append(chunk)
+        size += len(chunk)
+        if size > limit:
+            raise PageTooLarge(*suspended(stream))
+    page = "".join(chunks).encode()
+    if len(page) > limit:
+        raise PageTooLarge(None, None)
+    return page
+
+
+def suspended(generator):
+    """Returns the template's file and line at which a generator of a page waits."""
+    found = None, None
+    while generator is not None and getattr(generator, "gi_frame", None) is not None:
+        if "__jinja_template__" in generator.gi_frame.f_globals:
+            template = generator.gi_frame.f_globals["__jinja_template__"]
+            found = relative(template.filename), template.get_corresponding_lineno(generator.gi_frame.f_lineno)
+        generator = generator.gi_yieldfrom
+    return found
+
+
+def catalog_of(language):
+    try:
+        return gettext.translation("messages", os.path.join(BUNDLE, "languages"), languages=[language], fallback=True)
     except Exception as err:  # gettext names no class for a malformed catalog
         raise Refused("template_error", f"the catalog of {language} cannot be read: {type(err).__name__}: {err}",
                       f"languages/{language}/LC_MESSAGES/messages.mo")
-    environment.install_gettext_translations(catalog)
-    try:
-        return environment.get_template(request["template"]).render(data).encode()
-    except jinja2.TemplateSyntaxError as err:
-        raise Refused("template_error", f"{err.message}", err.name, err.lineno)
-    except Exception as err:
-        file, line = position(err.__traceback__)
-        message = str(err)
-        if isinstance(err, jinja2.TemplateNotFound):
-            message = f"{err.name!r} is no file of the bundle"
-        if isinstance(err, MemoryError):
-            message = "the page needs more memory than rendering may use"
-        trace = "".join(traceback.format_exception(err))
-        raise Refused("template_error", f"{type(err).__name__}: {message}" if message else type(err).__name__,
-                      file, line, trace)
+
+
+def refused(err, template):
+    """Returns what a template raised in the words of the report's author."""
+    file, line = position(err.__traceback__)
+    message = str(err)
+    if isinstance(err, jinja2.TemplateNotFound):
+        message = f"{err.name!r} is no file of the bundle"
+    if isinstance(err, MemoryError):
+        message = "the page needs more memory than rendering may use"
+    if isinstance(err, RecursionError):
+        message = "it calls or includes itself without end, or nests too deep"
+    trace = "".join(traceback.format_exception(err))
+    return Refused("template_error", f"{type(err).__name__}: {message}" if message else type(err).__name__,
+                   file or template, line, trace)
+
+
+def relative(path):
+    """Returns the path of a template in the bundle; None of what is none."""
+    if path and path.startswith(BUNDLE + os.sep):
+        return os.path.relpath(path, BUNDLE).replace(os.sep, "/")
+    return None
 
 
 def position(trace):
-    """Returns the template's file and line of the innermost frame that is a template's."""
+    """Returns the template's file and line of the innermost frame that is a template's.
+
+    Jinja2 rewrites the traces of exceptions so that they name lines of templates; other
+    traces name lines of the code that it compiled. While it parses it knows the line, too.
+    """
     found = None, None
     while trace is not None:
-        name = trace.tb_frame.f_code.co_filename
-        if name.startswith(BUNDLE + os.sep):
-            found = os.path.relpath(name, BUNDLE), trace.tb_lineno
+        frame = trace.tb_frame
+        file, line = relative(frame.f_code.co_filename), trace.tb_lineno
+        if "__jinja_template__" in frame.f_globals:
+            template = frame.f_globals["__jinja_template__"]
+            found = relative(template.filename), template.get_corresponding_lineno(line)
+        elif file:
+            found = file, line
+        elif isinstance(frame.f_locals.get("self"), parser.Parser):
+            parsing = frame.f_locals["self"]
+            found = relative(parsing.filename), parsing.stream.current.lineno
         trace = trace.tb_next
     return found
 
 
-def reporting_undefined(jinja2, warnings):
-    """Returns Jinja2's own Undefined, which also notes where it was printed, looped over or tested."""
-    seen = set()
+class Warnings:
+    """Gathers where templates used names that are not defined, without a change to pages."""
 
-    def note(undefined):
+    def __init__(self):
+        self.found = []
+        self.seen = set()
+        self.undefined = self.reporting(jinja2.Undefined)
+
+    def note(self, undefined):
+        """Notes the line of the template that uses an undefined value."""
         frame = sys._getframe(2)
         while frame is not None and "__jinja_template__" not in frame.f_globals:
             frame = frame.f_back
         file, line = None, None
         if frame is not None:
             template = frame.f_globals["__jinja_template__"]
-            file, line = template.name, template.get_corresponding_lineno(frame.f_lineno)
+            file, line = relative(template.filename) or template.name, template.get_corresponding_lineno(frame.f_lineno)
         message = undefined._undefined_message
-        if (message, file, line) not in seen:
-            seen.add((message, file, line))
-            warnings.append({"message": message, "file": file, "line": line})
+        if (message, file, line) in self.seen or len(self.found) > MOST_WARNINGS:
+            return
+        self.seen.add((message, file, line))
+        if len(self.found) == MOST_WARNINGS:
+            message, file, line = "more names are undefined than are listed here", None, None
+        self.found.append({"message": message, "file": file, "line": line})
 
-    class Reporting(jinja2.Undefined):
-        __slots__ = ()
+    def reporting(self, base):
+        """Returns Jinja2's own Undefined, whose methods that do not raise tell where they are called."""
 
-        def __str__(self):
-            note(self)
-            return super().__str__()
+        def telling(name):
+            method = getattr(base, name)
 
-        def __iter__(self):
-            note(self)
-            return super().__iter__()
+            @functools.wraps(method)
+            def tell(undefined, *args):
+                self.note(undefined)
+                return method(undefined, *args)
 
-        def __bool__(self):
-            note(self)
-            return super().__bool__()
+            return tell
 
-        def __len__(self):
-            note(self)
-            return super().__len__()
+        names = ["__str__", "__iter__", "__bool__", "__len__", "__eq__", "__ne__", "__hash__", "__repr__"]
+        return type("Undefined", (base,), {"__slots__": (), **{name: telling(name) for name in names}})
 
-    return Reporting
+    def watch(self, environment):
+        """Makes tests tell, or raise where undefined names are errors, of what is undefined.
+
+        A test looks at a value's class, so that the value notices nothing of it.
+        """
+        strict = environment.undefined is jinja2.StrictUndefined
+
+        def telling(test):
+            @functools.wraps(test)
+            def tell(value, *args, **kwargs):
+                if isinstance(value, jinja2.Undefined):
+                    if strict:
+                        value._fail_with_undefined_error()
+                    self.note(value)
+                return test(value, *args, **kwargs)
+
+            return tell
+
+        for name, test in environment.tests.items():
+            if name not in ("defined", "undefined") and not hasattr(test, "jinja_pass_arg"):
+                environment.tests[name] = telling(test)
 
 
 if __name__ == "__main__":

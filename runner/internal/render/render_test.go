@@ -39,8 +39,8 @@ func (i interpreter) Render(ctx context.Context, stdin io.Reader, stdout, stderr
 // request asks for one page of one template.
 func request(template, output string) Request {
 	return Request{
-		Template: "template.html", Languages: []string{"en"}, Output: []byte(output),
-		Files: map[string][]byte{"template.html": []byte(template)},
+		Template: "template.html", Files: map[string][]byte{"template.html": []byte(template)},
+		Executions: []Execution{{Output: []byte(output), Languages: []string{"en"}}},
 	}
 }
 
@@ -115,12 +115,24 @@ func TestPages_WarnOfUndefinedNamesWithTheirPlace(t *testing.T) {
 	}
 }
 
-func TestPages_AnEndlessLoopEndsWithTheContext(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-	defer cancel()
-	_, err := Pages(ctx, newInterpreter(t), request(`{% for i in range(10**12) %}{% endfor %}`, `{}`))
-	if !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("got %v, want the deadline", err)
+func TestPages_EndInTimeAndSayWhere(t *testing.T) {
+	for name, tt := range map[string]struct{ template, want string }{
+		"an endless loop":             {"\n{% for i in range(10**12) %}{% endfor %}", "template.html:2: rendering took too long"},
+		"an endless loop in a macro":  {"{% macro m() %}\n{% for i in range(10**12) %}{% endfor %}\n{% endmacro %}\n{{ m() }}", "template.html:2: rendering took too long"},
+		"an endless loop of Python's": {"\n\n{{ range(10**12)|sum }}", context.DeadlineExceeded.Error()}, // which heeds no signal
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			_, err := Pages(ctx, newInterpreter(t), request(tt.template, `{}`))
+			if err == nil || err.Error() != tt.want {
+				t.Errorf("got %v, want %s", err, tt.want)
+			}
+			var refused *Error
+			if errors.As(err, &refused) && refused.Code != "render_timeout" {
+				t.Errorf("the code is %s", refused.Code)
+			}
+		})
 	}
 }
 
@@ -128,7 +140,7 @@ func TestPages_CutAPageOverTheLimit(t *testing.T) {
 	r := request(`{{ "a" * 30000000 }}`, `{}`)
 	r.PageLimit = 1 << 20
 	_, err := Pages(t.Context(), newInterpreter(t), r)
-	if err == nil || err.Error() != "template.html: the pages have more than 1 MiB together" {
+	if err == nil || err.Error() != "template.html:1: the pages have more than 1 MiB together" {
 		t.Errorf("got %v", err)
 	}
 }
