@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -21,7 +22,8 @@ func renderCommand(std streams) *cobra.Command {
 		Use:   "render --template T.html --data output.json",
 		Short: "Render a template alone; the page goes to standard output",
 		Long: `Render a Jinja2 template with the data of an output.json. The template may use every
-file of its own folder, and of the folders that the repository's nbpress.json includes.`,
+file of its own folder, and of the folders that the repository's nbpress.json includes.
+The language "pseudo" shows which texts are not translated, and which have too little room.`,
 		Example: `  nbpress render --template weekly-energy/template.html --data output.json --language ca > page.html`,
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return renderPage(cmd.Context(), std, flags) },
@@ -48,10 +50,7 @@ func renderPage(ctx context.Context, std streams, flags renderFlags) error {
 	if err != nil {
 		return wrongUse(err)
 	}
-	files, err := templateFiles(flags)
-	if err == nil {
-		err = compiled(files, flags.language)
-	}
+	sources, err := templateFiles(flags)
 	if err != nil {
 		return wrongUse(err)
 	}
@@ -60,10 +59,11 @@ func renderPage(ctx context.Context, std streams, flags renderFlags) error {
 		return err
 	}
 	page, warnings, err := runner.RenderPage(ctx, exec, runner.Page{
-		Template: filepath.Base(flags.template), Files: files, Output: data, Language: flags.language, Strict: flags.strict,
+		Template: filepath.Base(flags.template), Files: sources.Files, Includes: sources.Includes,
+		Output: data, Language: flags.language, Strict: flags.strict,
 	})
 	said := plainText{std.err}
-	for _, w := range warnings {
+	for _, w := range append(sources.Warnings, warnings...) {
 		fmt.Fprintf(said, "warning: %s\n", w)
 	}
 	var failure *runner.Failure
@@ -82,40 +82,34 @@ func renderPage(ctx context.Context, std streams, flags renderFlags) error {
 	return err
 }
 
-// templateFiles returns what the template may use: its folder as a bundle would show
+// templateFiles returns what the template may use: what a bundle in its folder would show
 // it, with the catalogs asked for.
-func templateFiles(flags renderFlags) (map[string][]byte, error) {
+func templateFiles(flags renderFlags) (report.Page, error) {
 	if _, err := os.Stat(flags.template); err != nil {
-		return nil, err
+		return report.Page{}, err
 	}
 	t, name, err := treeOf(filepath.Dir(flags.template))
 	if err != nil {
-		return nil, err
+		return report.Page{}, err
 	}
 	defaults, problems := report.LoadDefaults(t.fsys)
-	files, more := report.Folder(t.fsys, name, defaults)
+	page, more := report.LoadPage(t.fsys, name, filepath.Base(flags.template), flags.language, defaults)
 	if problems = append(problems, more...); len(problems) > 0 {
-		return nil, invalidBundle{t, strict.Sort(problems)}
+		return report.Page{}, invalidBundle{t, strict.Sort(problems)}
 	}
-	if flags.catalogs == "" {
-		return files, nil
+	catalogs := tree{root: filepath.Join(t.root, filepath.FromSlash(name), "languages")}
+	if flags.catalogs != "" {
+		catalogs.root = flags.catalogs
+		page.Catalogs(os.DirFS(flags.catalogs), flags.language)
 	}
-	catalogs, problems := report.Folder(os.DirFS(flags.catalogs), ".", nil)
-	if len(problems) > 0 {
-		return nil, invalidBundle{tree{root: flags.catalogs}, strict.Sort(problems)}
+	if problems = page.Compile(flags.language); len(problems) > 0 {
+		for i := range problems {
+			problems[i].File = strings.TrimPrefix(problems[i].File, "languages/")
+		}
+		return report.Page{}, invalidBundle{catalogs, problems}
 	}
-	for path, data := range catalogs {
-		files["languages/"+path] = data
+	if flags.language == report.PseudoLanguage {
+		report.AddPseudo(page.Files, page.Includes, filepath.Base(flags.template), "jinja2")
 	}
-	return files, nil
-}
-
-// compiled refuses a catalog that no page would be translated by.
-func compiled(files map[string][]byte, language string) error {
-	catalog := "languages/" + language + "/LC_MESSAGES/messages"
-	_, source := files[catalog+".po"]
-	if _, ok := files[catalog+".mo"]; source && !ok {
-		return fmt.Errorf("%s.po is not compiled: pages are translated by messages.mo; run msgfmt -o messages.mo messages.po", catalog)
-	}
-	return nil
+	return page, nil
 }

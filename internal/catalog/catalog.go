@@ -21,6 +21,8 @@ type Catalog struct {
 	Header   *Message // the message without text, whose translation is "Name: value" lines; nil for none
 	Messages []*Message
 
+	byKey map[Key]*Message // made by Find
+
 	forms  int    // how many plural forms the header announces; 0: it announces none
 	plural plural // which of them a number takes; nil: none was announced
 }
@@ -58,8 +60,17 @@ func (m *Message) Translated() bool {
 // Fuzzy reports whether somebody has to look at the translation first.
 func (m *Message) Fuzzy() bool { return slices.Contains(m.Flags, fuzzyFlag) }
 
-// Index returns the catalog's messages by their keys, obsolete ones left out.
-func (c *Catalog) Index() map[Key]*Message {
+// Find returns the message with a text, nil where the catalog has none that is not
+// obsolete.
+func (c *Catalog) Find(context, text string) *Message {
+	if c.byKey == nil {
+		c.byKey = c.index()
+	}
+	return c.byKey[Key{Context: context, Text: text}]
+}
+
+// index returns the catalog's messages by their keys, obsolete ones left out.
+func (c *Catalog) index() map[Key]*Message {
 	index := make(map[Key]*Message, len(c.Messages))
 	for _, m := range c.Messages {
 		if !m.Obsolete {
@@ -117,7 +128,7 @@ func clip(text string) string {
 // is. Only what readers would see counts: fuzzy and untranslated messages do not, nor
 // does the header.
 func (c *Catalog) Stale(compiled *Catalog) string {
-	was := compiled.Index()
+	was := compiled.index()
 	for _, m := range c.Messages {
 		if m.Obsolete {
 			continue

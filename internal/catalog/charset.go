@@ -69,5 +69,5 @@ type notInCharset struct {
 }
 
 func (e *notInCharset) Error() string {
-	return fmt.Sprintf("byte 0x%02x is not %s, the charset that the header names", e.found, e.charset)
+	return fmt.Sprintf("byte 0x%02x is not %s", e.found, e.charset)
 }

@@ -93,7 +93,7 @@ func TestMarkup_FindsTagsAndEntities(t *testing.T) {
 		"a <b>bold</b> word": "<b>", "line<br/>line": "<br/>", `<a href="x">y</a>`: `<a href="x">`, "R&amp;D": "&amp;", "&#8212;": "&#8212;",
 		"R&D": "", "a < b and b > a": "", "x<3": "", "&nothing": "",
 	} {
-		if got := Markup(text); got != want {
+		if got := (&Message{Translations: []string{"plain", text}}).Markup(); got != want {
 			t.Errorf("%q: got %q, want %q", text, got, want)
 		}
 	}

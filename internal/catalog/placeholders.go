@@ -82,5 +82,5 @@ func positional(placeholders []string) []string {
 // markup matches a tag or an entity of HTML.
 var markup = regexp.MustCompile(`</?[A-Za-z][A-Za-z0-9]*(?:\s[^<>]*)?/?>|&(?:[A-Za-z]{2,20}|#[0-9]{1,7}|#x[0-9A-Fa-f]{1,6});`)
 
-// Markup returns the first tag or entity of HTML in a text, "" for none.
-func Markup(text string) string { return markup.FindString(text) }
+// Markup returns the first tag or entity of HTML in a message's translation, "" for none.
+func (m *Message) Markup() string { return markup.FindString(strings.Join(m.Translations, " ")) }

@@ -147,7 +147,7 @@ func (e *Executor) try(ctx context.Context, s spawner) error {
 	}
 	defer box.Close(context.WithoutCancel(ctx))
 	var out strings.Builder
-	p := box.program([]string{e.python.Executable, "-I", "-c", "import os; print(os.getpid())"})
+	p := box.program([]string{e.python.Executable, "-I", "-S", "-c", "pass"})
 	p.stdout, p.stderr = &out, &out
 	if err := box.run(ctx, p); err != nil {
 		return fmt.Errorf("%w: %s", err, strings.TrimSpace(out.String()))

@@ -41,9 +41,6 @@ func (l *loader) checkConfig() {
 			l.problem(l.doc.At(strict.Pointer("publish", i)), fmt.Sprintf("pattern %q: %v", pattern, err), `write one such as "*.xlsx" or "tables/*.csv"`)
 		}
 	}
-	if l.file.Engine == "pongo2" {
-		l.problem(l.doc.At("/engine"), `engine "pongo2" is not built into this version yet`, `use "jinja2"`)
-	}
 }
 
 // checkTimeout wants a cell to have no longer than the run. Where one comes from

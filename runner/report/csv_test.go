@@ -55,36 +55,6 @@ func TestParseAssets_SkipsBlankLines(t *testing.T) {
 	}
 }
 
-func TestCheckMO_BoundsTheTables(t *testing.T) {
-	// one string of 1 byte at 44, its translation at 46
-	good := "\xde\x12\x04\x95" + words(0, 1, 28, 36, 0, 44) + words(1, 44, 1, 46) + "a\x00b\x00"
-	tests := []struct {
-		name, data string
-		ok         bool
-	}{
-		{"good", good, true},
-		{"short", good[:20], false},
-		{"magic", "\x00" + good[1:], false},
-		{"version", good[:6] + "\x02" + good[7:], false},
-		{"count of 2^31", good[:8] + "\x00\x00\x00\x80" + good[12:], false},
-		{"string outside", good[:32] + words(1000) + good[36:], false},
-	}
-	for _, test := range tests {
-		if err := checkMO([]byte(test.data)); (err == nil) != test.ok {
-			t.Errorf("%s: %v", test.name, err)
-		}
-	}
-}
-
-// words writes little-endian numbers.
-func words(numbers ...uint32) string {
-	var b strings.Builder
-	for _, n := range numbers {
-		b.Write([]byte{byte(n), byte(n >> 8), byte(n >> 16), byte(n >> 24)})
-	}
-	return b.String()
-}
-
 func FuzzParseAssets(f *testing.F) {
 	for _, seed := range []string{
 		"id,name,languages,enabled,x\na,A,en;ca,true,1\nb,,,,\n", "id\n", "ID;x\n", "id,x\n\"a\n\"b\n", ",,\n", "id,id\na,b\n", "\ufeffid\r\na\r\n", "id,limit\na,\"é\"\n",

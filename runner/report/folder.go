@@ -1,17 +1,17 @@
 package report
 
 import (
-	"io/fs"
 	"maps"
-
-	"nbpress/internal/strict"
+	"strings"
 )
 
-// Folder returns what the work folder of a bundle in folder name would hold, whether
-// or not it is one: its files, and those that the repository's defaults include.
-func Folder(fsys fs.FS, name string, d *Defaults) (map[string][]byte, []strict.Problem) {
-	own, problems := readTree(fsys, name)
-	return d.beside(own), problems
+// folders are the include folders' paths.
+func (d *Defaults) folders() []string {
+	var folders []string
+	for _, folder := range d.Include {
+		folders = append(folders, strings.TrimSuffix(folder, "/"))
+	}
+	return folders
 }
 
 // beside returns a bundle's files with the included ones beside them; where both have

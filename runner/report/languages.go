@@ -2,7 +2,6 @@ package report
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"path"
@@ -10,6 +9,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"nbpress/internal/catalog"
 	"nbpress/internal/strict"
 )
 
@@ -32,11 +32,11 @@ func (l *loader) checkLanguages() {
 		if len(languages) == 1 || language == sourceLanguage || language == "" || l.hasCatalog(language) {
 			continue
 		}
-		at := whole(l.path(catalog(language, "po")))
+		at := whole(l.path(catalogPath(language, "po")))
 		if l.doc.Has("/languages") {
 			at = l.doc.At(strict.Pointer("languages", i))
 		}
-		l.problem(at, fmt.Sprintf("language %q has no catalog", language), "add "+catalog(language, "mo")+"")
+		l.problem(at, fmt.Sprintf("language %q has no catalog", language), "add "+catalogPath(language, "po")+": nbpress messages makes it")
 	}
 	for _, folder := range folders {
 		l.checkCatalogs(folder)
@@ -66,81 +66,93 @@ func (l *loader) defaultLanguages(folders []string) []string {
 	return folders
 }
 
-func catalog(language, kind string) string {
+func catalogPath(language, kind string) string {
 	return path.Join("languages", language, "LC_MESSAGES", "messages."+kind)
 }
 
+// hasCatalog reports whether pages in a language are translated: by a catalog of its
+// own, or of the language without its region.
 func (l *loader) hasCatalog(language string) bool {
-	_, mo := l.bundle.Files[catalog(language, "mo")]
-	_, po := l.bundle.Files[catalog(language, "po")]
-	return mo || po
+	for _, code := range fallbacks(language) {
+		_, mo := l.bundle.Files[catalogPath(code, "mo")]
+		_, po := l.bundle.Files[catalogPath(code, "po")]
+		if mo || po {
+			return true
+		}
+	}
+	return false
 }
 
-func (l *loader) checkCatalogs(language string) {
-	if data, ok := l.bundle.Files[catalog(language, "mo")]; ok {
-		if err := checkMO(data); err != nil {
-			l.problem(whole(l.path(catalog(language, "mo"))), "not a catalog: "+err.Error(), "make it anew with msgfmt or pybabel compile")
-		}
+// fallbacks are the codes whose catalogs translate a page, as Python's gettext takes
+// them: ca_ES, then ca.
+func fallbacks(language string) []string {
+	base, _, region := strings.Cut(language, "_")
+	if !region {
+		return []string{language}
 	}
-	if data, ok := l.bundle.Files[catalog(language, "po")]; ok {
-		if _, compiled := l.bundle.Files[catalog(language, "mo")]; !compiled {
-			l.problem(whole(l.path(catalog(language, "po"))), "not compiled: pages are translated by messages.mo",
-				"run msgfmt -o messages.mo messages.po, or pybabel compile, and commit both")
-		}
-		at, what := textProblem(l.path(catalog(language, "po")), data)
-		switch {
-		case what != "":
-			l.problem(at, what, "save it as UTF-8")
-		case !bytes.Contains(data, []byte("msgid")):
-			l.problem(at, "not a catalog: it has no msgid", "make it anew with msginit or pybabel init")
-		}
-	}
+	return []string{language, base}
 }
 
-// checkMO looks whether the tables of a GNU MO file lie within it, before anybody
-// allocates what they say. See
-// https://www.gnu.org/software/gettext/manual/html_node/MO-Files.html.
-func checkMO(data []byte) error {
-	const header, entry = 28, 8
-	if len(data) < header {
-		return errors.New("it is too short")
+// catalogs are those of one language.
+type catalogs struct {
+	source   *catalog.Catalog // messages.po; nil where there is none
+	compiled *catalog.Catalog // messages.mo; nil where there is none
+	stale    string           // how the second is not what the first says; "" where it is
+}
+
+// used is the one that translates pages.
+func (c catalogs) used() *catalog.Catalog {
+	if c.compiled == nil || c.stale != "" {
+		return c.source
 	}
-	var order binary.ByteOrder = binary.LittleEndian
+	return c.compiled
+}
+
+// readCatalogs reads a language's catalogs among files. Pages are translated by
+// messages.mo; where it is missing, or not what messages.po says today, that is compiled
+// in its place, and the warning says so. The files of problems are those among files.
+func readCatalogs(files map[string][]byte, language string) (c catalogs, warning string, problems []strict.Problem) {
+	mo, po := catalogPath(language, "mo"), catalogPath(language, "po")
+	if data, ok := files[mo]; ok {
+		var err error
+		if c.compiled, err = catalog.ParseMO(data); err != nil {
+			problems = append(problems, whole(mo).Problem("not a catalog: "+err.Error(), "make it anew with nbpress messages --compile, msgfmt or pybabel compile"))
+		}
+	}
+	if data, ok := files[po]; ok {
+		var err error
+		var syntax *catalog.SyntaxError
+		if c.source, err = catalog.ParsePO(data); errors.As(err, &syntax) {
+			problems = append(problems, strict.Position{File: po, Line: syntax.Line, Column: syntax.Column}.Problem(syntax.What, syntax.Do))
+		}
+	}
 	switch {
-	case order.Uint32(data) == 0x950412de:
-	case binary.BigEndian.Uint32(data) == 0x950412de:
-		order = binary.BigEndian
+	case len(problems) > 0 || c.source == nil:
+		return c, "", problems
+	case c.compiled == nil:
+		warning = fmt.Sprintf("%s is missing: %s was compiled in its place", mo, po)
 	default:
-		return errors.New("it does not begin with the magic number of MO files")
-	}
-	word := func(offset uint64) uint64 { return uint64(order.Uint32(data[offset:])) }
-	size := uint64(len(data))
-	if major := word(4) >> 16; major > 1 {
-		return fmt.Errorf("its format has version %d", major)
-	}
-	count := word(8)
-	for _, table := range []uint64{word(12), word(16)} {
-		if table+count*entry > size {
-			return fmt.Errorf("it names %d strings, more than it holds", count)
+		if c.stale = c.source.Stale(c.compiled); c.stale == "" {
+			return c, "", nil
 		}
-		for i := range count {
-			length, offset := word(table+i*entry), word(table+i*entry+4)
-			if offset+length >= size+1 {
-				return fmt.Errorf("string %d lies outside of it", i)
-			}
-		}
+		warning = fmt.Sprintf("%s is older than %s, which was compiled in its place: %s", mo, po, c.stale)
 	}
-	return nil
+	files[mo] = c.source.MO()
+	return c, warning, nil
 }
 
-// checkTemplate looks whether the template is there and is text.
-func (l *loader) checkTemplate() {
-	data, ok := l.need(TemplateFile, "add the Jinja2 template of the page")
-	if !ok {
-		return
+// checkCatalogs reads a language's catalogs.
+func (l *loader) checkCatalogs(language string) {
+	c, warning, problems := readCatalogs(l.bundle.Files, language)
+	for _, p := range problems {
+		p.File = l.path(p.File)
+		l.problems = append(l.problems, p)
 	}
-	if at, what := textProblem(l.path(TemplateFile), data); what != "" {
-		l.problem(at, what, "save it as UTF-8")
+	if warning != "" {
+		l.bundle.Warnings = append(l.bundle.Warnings, warning)
+	}
+	if c.used() != nil {
+		l.catalogs[language] = c
 	}
 }
 

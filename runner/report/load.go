@@ -15,14 +15,17 @@ import (
 
 // loader holds what the steps of one Load find, in the order of the file below.
 type loader struct {
-	fsys     fs.FS
-	options  Options
-	bundle   *Bundle
-	doc      *strict.Document // config.json over the defaults; nil where it cannot be parsed
-	file     configFile
-	names    map[string]string // $NAME: the parameter's name as it was first written
-	assets   []assetEntry
-	problems []strict.Problem
+	fsys    fs.FS
+	options Options
+	bundle  *Bundle
+	doc     *strict.Document // config.json over the defaults; nil where it cannot be parsed
+	file    configFile
+	names   map[string]string // $NAME: the parameter's name as it was first written
+	assets  []assetEntry
+
+	catalogs  map[string]catalogs // by language, those that could be read
+	templates templates           // nil where the first could not be read
+	problems  []strict.Problem
 }
 
 // maxName bounds a report's name: the store and the ledger make file names of it,
@@ -39,20 +42,34 @@ func Load(fsys fs.FS, name string, o Options) (*Bundle, []strict.Problem) {
 	if what := checkFolderName(name); what != "" && name != "." {
 		return nil, []strict.Problem{whole(path.Join(name, ConfigFile)).Problem("the report's folder: "+what, "rename the folder")}
 	}
-	l := &loader{fsys: fsys, options: o, bundle: &Bundle{Name: name, Template: TemplateFile}, names: map[string]string{}}
+	l := newLoader(fsys, name, o)
 	l.bundle.Files, l.problems = readTree(fsys, name)
 
 	l.readConfig()
 	l.checkConfig()
 	l.checkAssets()
 	l.checkLanguages()
-	l.checkTemplate()
+	l.checkTemplates()
 	l.checkNotebook()
+	if l.options.Translations {
+		l.checkTranslations()
+	}
 	if len(l.problems) > 0 {
 		return nil, strict.Limit(l.problems, l.path(ConfigFile))
 	}
 	l.bundle.Files = o.Defaults.beside(l.bundle.Files)
 	return l.bundle, nil
+}
+
+func newLoader(fsys fs.FS, name string, o Options) *loader {
+	l := &loader{
+		fsys: fsys, options: o, bundle: &Bundle{Name: name, Template: TemplateFile},
+		names: map[string]string{}, catalogs: map[string]catalogs{},
+	}
+	if o.Defaults != nil {
+		l.bundle.Includes = o.Defaults.folders()
+	}
+	return l
 }
 
 // path returns where a file of the bundle stands in the repository.

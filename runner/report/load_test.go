@@ -19,6 +19,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/tools/txtar"
 
+	"nbpress/internal/catalog"
 	"nbpress/internal/strict"
 	"nbpress/internal/testenv"
 	"nbpress/runner/report"
@@ -57,12 +58,16 @@ func repository(t testing.TB, archive *txtar.Archive) fstest.MapFS {
 	if err != nil {
 		t.Fatal(err)
 	}
+	compiled := map[string]bool{}
 	for _, file := range append(good.Files, archive.Files...) {
+		delete(compiled, file.Name)
 		switch strings.TrimSpace(string(file.Data)) {
 		case "(none)":
 			delete(fsys, file.Name)
-		case "(MO)": // a catalog without messages
-			fsys[file.Name] = &fstest.MapFile{Data: []byte("\xde\x12\x04\x95" + strings.Repeat("\x00", 24))}
+		case "(MO)": // what messages.po is compiled to
+			compiled[file.Name] = true
+		case "(old MO)": // one without messages
+			fsys[file.Name] = &fstest.MapFile{Data: new(catalog.Catalog).MO()}
 		case "(link)":
 			fsys[file.Name] = &fstest.MapFile{Data: []byte("/etc/passwd"), Mode: fs.ModeSymlink}
 		default:
@@ -70,12 +75,22 @@ func repository(t testing.TB, archive *txtar.Archive) fstest.MapFS {
 			fsys[file.Name] = &fstest.MapFile{Data: []byte(data)}
 		}
 	}
+	for name := range compiled {
+		source := &catalog.Catalog{}
+		if po := fsys[strings.TrimSuffix(name, ".mo")+".po"]; po != nil {
+			if source, err = catalog.ParsePO(po.Data); err != nil {
+				t.Fatal(err)
+			}
+		}
+		fsys[name] = &fstest.MapFile{Data: source.MO()}
+	}
 	return fsys
 }
 
 // load does what cmd does for one report.
 func load(fsys fs.FS, name string) (*report.Bundle, []strict.Problem) {
 	o := options()
+	o.Translations = true
 	defaults, problems := report.LoadDefaults(fsys)
 	if len(problems) > 0 {
 		return nil, problems

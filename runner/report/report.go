@@ -10,7 +10,7 @@
 // docs/authors.md and needs no second check. Otherwise all problems are returned at
 // once, in the order of a reader, each with its place and with what to do. Hostile
 // trees cost bounded time and memory: the limits are constants of this package.
-// Nothing is executed, and Jinja2 syntax is not looked at.
+// Nothing is executed. Of templates the tags are checked, not the expressions.
 package report
 
 import (
@@ -36,6 +36,10 @@ type Options struct {
 	CheckWindow func(w Window) error
 	// Defaults is what LoadDefaults returned for the same tree; nil for none.
 	Defaults *Defaults
+	// Translations asks Load to look also at what is not translated, and at what is
+	// translated badly. Pages are made all the same: a message without a translation is
+	// shown as it is.
+	Translations bool
 }
 
 // Bundle is a report that was loaded and is valid.
@@ -50,10 +54,17 @@ type Bundle struct {
 	// the same path, the bundle's.
 	Files map[string][]byte
 
+	// Includes are the include folders: a template of theirs is found by its name alone,
+	// too, where the bundle has none of that name.
+	Includes []string
+
 	// ExecutePerLanguage says that the notebook runs once for every language, and
 	// ExecuteReason why, in one line for people.
 	ExecutePerLanguage bool
 	ExecuteReason      string
+
+	// Warnings are for people: what was mended in passing.
+	Warnings []string
 }
 
 // Config is config.json after the repository's defaults and nbpress's own.
