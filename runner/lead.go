@@ -55,7 +55,7 @@ func exhausted(past history) *Failure {
 // manifest, not done when the run may be tried again.
 func (r *Runner) attempt(taking, work context.Context, t *task, past history, log *slog.Logger) (m Manifest, done bool, err error) {
 	started := now()
-	outcome, err := Press(work, r.exec, t.job(past.next))
+	outcome, err := Press(work, r.exec, r.job(t, past.next))
 	record := Attempt{StartedAt: started, FinishedAt: now(), Sandbox: outcome.Sandbox, Seconds: outcome.Seconds}
 	var artifacts []Artifact
 	if err == nil {
@@ -100,12 +100,13 @@ func now() time.Time { return time.Now().UTC().Truncate(time.Millisecond) }
 // releaseTimeout bounds what a released attempt still writes.
 const releaseTimeout = 5 * time.Second
 
-// job returns what the attempt needs to know.
-func (t *task) job(attempt int) Job {
+// job returns what an attempt needs to know.
+func (r *Runner) job(t *task, attempt int) Job {
 	return Job{
 		Run: t.id, Generation: t.generation, Attempt: attempt,
 		Report: t.report, Bundle: t.bundle, Asset: t.asset, Languages: t.languages(),
 		Window: t.slot.record.Window, ScheduledAt: t.slot.record.ScheduledAt,
+		Pongo2: r.o.Pongo2, PlainPages: r.o.PlainPages,
 	}
 }
 

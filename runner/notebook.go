@@ -1,17 +1,15 @@
 package runner
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
 	"nbpress/runner/internal/notebook"
-	"nbpress/runner/internal/render"
 )
 
-// This file holds what is asked of a notebook or a template alone, without a report.
+// This file holds what is asked of a notebook alone, without a report.
 
 // Notebook is a notebook file that is to be executed alone.
 type Notebook struct {
@@ -141,38 +139,4 @@ func meant(name string, defaults, places []string, tagged bool) string {
 		return "its cell with the tag parameters assigns nothing"
 	}
 	return "it has no cell with the tag parameters, nor its $" + name + " in an #Environment cell of a notebook in Python"
-}
-
-// Page says what RenderPage renders.
-type Page struct {
-	Template string            // its path among Files
-	Files    map[string][]byte // what it may use
-	Includes []string          // folders among Files whose templates need no folder's name
-	Output   []byte            // output.json
-	Language string
-	Strict   bool // an undefined name is an error
-}
-
-// RenderPage renders one page in a sandbox of its own. The error is a *Failure where
-// the template or the data is to blame.
-func RenderPage(ctx context.Context, exec Executor, p Page) (page []byte, warnings []string, err error) {
-	ctx, cancel := context.WithTimeout(ctx, renderTimeout)
-	defer cancel()
-	sandbox, err := exec.Start(ctx, Spec{Run: "render"})
-	if err != nil {
-		return nil, nil, err
-	}
-	defer func() {
-		cleanup, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
-		defer cancel()
-		err = errors.Join(err, sandbox.Close(cleanup))
-	}()
-	result, err := render.Pages(ctx, sandbox, render.Request{
-		Template: p.Template, Files: p.Files, Includes: p.Includes, Strict: p.Strict,
-		Executions: []render.Execution{{Output: p.Output, Languages: []string{p.Language}}},
-	})
-	if err != nil {
-		return nil, nil, fitError(renderFailure(err, renderTimeout))
-	}
-	return result.Pages[p.Language], fitWarnings(result.Warnings), nil
 }

@@ -28,6 +28,8 @@ type Job struct {
 	Languages   []string
 	Window      Window
 	ScheduledAt time.Time
+	PlainPages  bool       // they are published without a Content-Security-Policy
+	Pongo2      Renderer   // renders a bundle whose engine is pongo2; nil: there is none
 	Progress    func(Step) // called as the attempt goes on; may be nil, must not block
 }
 
@@ -267,6 +269,9 @@ func (p *press) values(language string) notebook.Values {
 	if language == "" {
 		language = p.job.Languages[0]
 	}
+	if language == report.PseudoLanguage { // which no notebook knows
+		language = p.job.Bundle.Config.Languages[0]
+	}
 	maps.Copy(values, notebook.Values{
 		"ASSET_ID": p.job.Asset.ID, "FROM_DAY": string(p.job.Window.FromDay), "TO_DAY": string(p.job.Window.ToDay),
 		"LANGUAGE": language, "TOKEN": "", "RUN_ID": string(p.job.Run),
@@ -289,7 +294,11 @@ func (p *press) render(ctx context.Context, outputs map[string][]byte) error {
 			Name: artifactName("output", execution, ".json"), Output: outputs[execution], Languages: p.served(execution),
 		})
 	}
-	result, err := render.Pages(bounded, p.sandbox, request)
+	renderer, err := p.renderer()
+	if err != nil {
+		return err
+	}
+	result, err := render.Pages(bounded, renderer, request)
 	if ctx.Err() != nil {
 		return ctx.Err() // the run's own time is up
 	}
@@ -297,8 +306,26 @@ func (p *press) render(ctx context.Context, outputs map[string][]byte) error {
 		return renderFailure(err, limit)
 	}
 	p.outcome.Pages = result.Pages
+	for _, language := range p.job.Languages {
+		for _, warning := range policyOf(p.job.Bundle).Blocked(result.Pages[language]) {
+			if !p.job.PlainPages && !slices.Contains(result.Warnings, warning) {
+				result.Warnings = append(result.Warnings, warning)
+			}
+		}
+	}
 	p.outcome.Warnings = append(p.outcome.Warnings, result.Warnings...)
 	return nil
+}
+
+// renderer is what renders the bundle: an interpreter in the sandbox, or pongo2.
+func (p *press) renderer() (Renderer, error) {
+	switch {
+	case p.job.Bundle.Config.Engine != report.EnginePongo2:
+		return p.sandbox, nil
+	case p.job.Pongo2 == nil:
+		return nil, errors.New("there is no renderer for pongo2")
+	}
+	return p.job.Pongo2, nil
 }
 
 // warn notes a warning.

@@ -12,6 +12,9 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"nbpress/runner/internal/csp"
+	"nbpress/runner/report"
 )
 
 // publish puts everything that an attempt left into the store, below keys that are
@@ -39,7 +42,11 @@ func (r *Runner) publish(ctx context.Context, t *task, attempt int, o Outcome) (
 			}
 		}
 		a := Artifact{Language: language, Name: indexName, Key: t.pageKey(attempt, language, indexName)}
-		if err := put(a, o.Pages[language]); err != nil {
+		page := o.Pages[language]
+		if !r.o.PlainPages {
+			page = Secured(page, t.bundle)
+		}
+		if err := put(a, page); err != nil {
 			return nil, err
 		}
 	}
@@ -47,6 +54,15 @@ func (r *Runner) publish(ctx context.Context, t *task, attempt int, o Outcome) (
 }
 
 const indexName = "index.html"
+
+// Secured returns a page as it is published: with the Content-Security-Policy of its
+// report. Rendering adds nothing.
+func Secured(page []byte, bundle *report.Bundle) []byte { return policyOf(bundle).Apply(page) }
+
+func policyOf(bundle *report.Bundle) csp.Policy {
+	c := bundle.Config.ContentSecurity
+	return csp.Policy{InlineScripts: c.InlineScripts, Connect: c.Connect, Images: c.Images}
+}
 
 // commit creates the terminal manifest: the point after which the run has ended. Who
 // comes second adopts what is there.

@@ -18,13 +18,15 @@ import (
 
 // Options tune a Runner. The zero value works.
 type Options struct {
-	Slots     int            // attempts at a time; 0 means one per processor
-	PerReport int            // attempts at a time of one report; 0 means Slots
-	Holder    string         // this agent's name, the same after a restart: claims of its earlier lives are void; "" means a new name for each life
-	Grace     time.Duration  // what running attempts get when Run's context ends; 0 means 30 s
-	Log       *slog.Logger   // nil means slog.Default()
-	Recorded  func()         // called after each document that was put into the outbox; must not block
-	Finished  func(Manifest) // called after each run that has finished; must not block
+	Slots      int            // attempts at a time; 0 means one per processor
+	PerReport  int            // attempts at a time of one report; 0 means Slots
+	Holder     string         // this agent's name, the same after a restart: claims of its earlier lives are void; "" means a new name for each life
+	Grace      time.Duration  // what running attempts get when Run's context ends; 0 means 30 s
+	Log        *slog.Logger   // nil means slog.Default()
+	Recorded   func()         // called after each document that was put into the outbox; must not block
+	PlainPages bool           // publish pages without a Content-Security-Policy
+	Pongo2     Renderer       // renders bundles whose engine is pongo2; nil: their runs fail
+	Finished   func(Manifest) // called after each run that has finished; must not block
 }
 
 // Runner executes runs. It is made by New and safe for concurrent use.

@@ -200,7 +200,7 @@ func TestRunner_PublishesWhatCompletes(t *testing.T) {
 		t.Errorf("%d manifests, Finished %d times, Recorded %d times; want 2, 2 and 3 with the slot's", len(got), len(finished), recorded.Load())
 	}
 	all := store.Objects()
-	if page := all["pages/energy/plant-2/latest/ca/index.html"]; page != `ca "plant-2"` {
+	if page := all["pages/energy/plant-2/latest/ca/index.html"]; page != string(runner.Secured([]byte(`ca "plant-2"`), bundleOf("plant-2"))) {
 		t.Errorf("the latest page is %q", page)
 	}
 	if _, err := runner.Decode[runner.SlotRecord]([]byte(all["outbox/slot-energy~2026-11-23T0600+0000.yaml"]), runner.KindSlot); err != nil {

@@ -120,6 +120,7 @@ func newAgent(ctx context.Context, c config, std streams) (_ *agent, err error) 
 	a.runner = runner.New(exec, a.store, runner.Options{
 		Slots: c.Executor.Slots, PerReport: c.Executor.PerReport, Holder: host + ":" + c.State,
 		Grace: time.Duration(c.Grace), Log: a.log, Recorded: a.recorded.ring, Finished: a.finished,
+		Pongo2: selfPongo2(), PlainPages: c.Pages.ContentSecurity != nil && !*c.Pages.ContentSecurity,
 	})
 	a.planner = schedule.NewPlanner(a.fire, schedule.Options{Log: a.log})
 	return a, nil

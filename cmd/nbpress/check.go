@@ -2,8 +2,10 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path"
 	"strings"
 
@@ -22,7 +24,11 @@ func checkCommand(std streams) *cobra.Command {
 		Long: `Find every mistake in the bundles below each PATH (default: the current folder).
 
 Each mistake is one line: file:line:column: what; what to do. Nothing is printed where
-all is well. Nothing is executed, and templates are not parsed: nbpress run does that.`,
+all is well. Nothing is executed. Of templates it reads the tags and the texts to be
+translated, and looks whether every language has them; expressions nbpress run reads.
+
+--format github marks the lines in a pull request. GitHub shows ten marks of a step, so
+the whole list also goes into the job's summary.`,
 		Example: `  nbpress check reports-example
   nbpress check --format github     # annotations in a pull request`,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -40,7 +46,13 @@ all is well. Nothing is executed, and templates are not parsed: nbpress run does
 				}
 				problems = append(problems, found...)
 			}
-			return printProblems(std.out, strict.Sort(problems), format)
+			problems = strict.Sort(problems)
+			if path := os.Getenv("GITHUB_STEP_SUMMARY"); format == "github" && path != "" {
+				if err := appendSummary(path, problems); err != nil {
+					return err
+				}
+			}
+			return printProblems(std.out, problems, format)
 		},
 	}
 	cmd.Flags().StringVar(&format, "format", "text", "text, json or github")
@@ -58,6 +70,7 @@ func check(dir string) ([]strict.Problem, error) {
 		return nil, err
 	}
 	options, problems := reading(t.fsys, &schedule.Parser{})
+	options.Translations = true
 	found := false
 	for _, name := range names {
 		if below != "." && name != below && !strings.HasPrefix(name, below+"/") {
@@ -74,6 +87,26 @@ func check(dir string) ([]strict.Problem, error) {
 		problems[i] = t.shown(p)
 	}
 	return problems, nil
+}
+
+// appendSummary adds a table of the problems to the summary of a job on GitHub. See
+// https://docs.github.com/actions/reference/workflow-commands#adding-a-job-summary.
+func appendSummary(path string, problems []strict.Problem) (err error) {
+	text := "### nbpress check: all is well\n"
+	if len(problems) > 0 {
+		text = fmt.Sprintf("### nbpress check: %s\n\n| where | what |\n|---|---|\n", counted(len(problems), "mistake"))
+		cell := strings.NewReplacer("|", "\\|", "\n", " ", "\r", " ", "<", "&lt;", "`", "'")
+		for _, p := range problems {
+			text += fmt.Sprintf("| `%s:%d:%d` | %s |\n", cell.Replace(p.File), p.Line, p.Column, cell.Replace(sentence(p)))
+		}
+	}
+	file, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	_, err = file.WriteString(text)
+	return err
 }
 
 // printProblems prints problems, and fails where there are any.

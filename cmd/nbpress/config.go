@@ -49,6 +49,9 @@ type config struct {
 			Dir    string `json:"dir"`
 		} `json:"local"`
 	} `json:"executor"`
+	Pages struct {
+		ContentSecurity *bool `json:"content_security"`
+	} `json:"pages"`
 	State string          `json:"state"`
 	Grace strict.Duration `json:"grace"`
 	Log   struct {

@@ -9,6 +9,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"os"
 	"os/signal"
@@ -16,20 +17,44 @@ import (
 	"syscall"
 	"time"
 
+	"nbpress/runner"
 	"nbpress/runner/local"
 )
 
-// initCommand is the first argument of the processes that are PID 1 of a sandbox.
-const initCommand = "sandbox-init"
+// The only argument of processes that this program makes of itself: PID 1 of a sandbox,
+// and a renderer.
+const (
+	initCommand   = "sandbox-init"
+	pongo2Command = "render-pongo2"
+)
 
 func main() {
-	if len(os.Args) == 2 && os.Args[1] == initCommand {
-		os.Exit(local.Init())
+	if status, own := ownProcess(); own {
+		os.Exit(status)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), endSignals()...)
 	defer stop()
 	context.AfterFunc(ctx, func() { time.AfterFunc(impatience, stop) })
 	os.Exit(run(ctx, os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr}))
+}
+
+// ownProcess does the work of a process that this program made of itself, if this is one,
+// and returns its exit status.
+func ownProcess() (status int, own bool) {
+	if len(os.Args) != 2 {
+		return 0, false
+	}
+	switch os.Args[1] {
+	case initCommand:
+		return local.Init(), true
+	case pongo2Command:
+		if err := runner.ServePongo2(os.Stdin, os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return exitInfrastructure, true
+		}
+		return exitDone, true
+	}
+	return 0, false
 }
 
 // impatience is how long after a signal another one ends the program at once, however it

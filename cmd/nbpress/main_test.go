@@ -9,14 +9,13 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"nbpress/internal/testenv"
-	"nbpress/runner/local"
 )
 
 // TestMain makes the test binary the program itself: as `nbpress` in the scripts, and
-// as PID 1 of the sandboxes that this `nbpress` makes.
+// as what this `nbpress` makes of itself: PID 1 of sandboxes, renderers.
 func TestMain(m *testing.M) {
-	if len(os.Args) == 2 && os.Args[1] == initCommand {
-		syscall.Exit(local.Init()) // not os.Exit, which sleeps a second under the race detector
+	if status, own := ownProcess(); own {
+		syscall.Exit(status) // not os.Exit, which sleeps a second under the race detector
 	}
 	testscript.Main(m, map[string]func(){"nbpress": main})
 }

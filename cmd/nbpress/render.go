@@ -33,6 +33,7 @@ The language "pseudo" shows which texts are not translated, and which have too l
 	f.StringVar(&flags.data, "data", "", "the data, as the notebook's output.json")
 	f.StringVar(&flags.catalogs, "catalogs", "", "folder of the catalogs (default: languages beside the template)")
 	f.StringVar(&flags.language, "language", "en", "language of the page")
+	f.StringVar(&flags.engine, "engine", report.EngineJinja2, "jinja2, or pongo2 for templates that were written for it")
 	f.BoolVar(&flags.strict, "strict", false, "an undefined name is an error")
 	f.StringVar(&flags.python, "python", "", pythonUsage)
 	_ = cmd.MarkFlagRequired("template") // fails only for a flag that does not exist
@@ -41,11 +42,14 @@ The language "pseudo" shows which texts are not translated, and which have too l
 }
 
 type renderFlags struct {
-	template, data, catalogs, language, python string
-	strict                                     bool
+	template, data, catalogs, language, engine, python string
+	strict                                             bool
 }
 
 func renderPage(ctx context.Context, std streams, flags renderFlags) error {
+	if flags.engine != report.EngineJinja2 && flags.engine != report.EnginePongo2 {
+		return wrongUse(fmt.Errorf("--engine is jinja2 or pongo2, not %q", flags.engine))
+	}
 	data, err := os.ReadFile(flags.data)
 	if err != nil {
 		return wrongUse(err)
@@ -54,11 +58,11 @@ func renderPage(ctx context.Context, std streams, flags renderFlags) error {
 	if err != nil {
 		return wrongUse(err)
 	}
-	exec, err := local.New(ctx, local.Options{Python: choosePython(flags.python), Init: selfInit(), Log: consoleLog(std)})
+	renderer, err := flags.renderer(ctx, std)
 	if err != nil {
 		return err
 	}
-	page, warnings, err := runner.RenderPage(ctx, exec, runner.Page{
+	page, warnings, err := runner.RenderPage(ctx, renderer, runner.Page{
 		Template: filepath.Base(flags.template), Files: sources.Files, Includes: sources.Includes,
 		Output: data, Language: flags.language, Strict: flags.strict,
 	})
@@ -82,6 +86,18 @@ func renderPage(ctx context.Context, std streams, flags renderFlags) error {
 	return err
 }
 
+// renderer returns the engine asked for.
+func (f renderFlags) renderer(ctx context.Context, std streams) (runner.Renderer, error) {
+	if f.engine == report.EnginePongo2 {
+		return selfPongo2(), nil
+	}
+	exec, err := local.New(ctx, local.Options{Python: choosePython(f.python), Init: selfInit(), Log: consoleLog(std)})
+	if err != nil {
+		return nil, err
+	}
+	return runner.SandboxRenderer{Executor: exec}, nil
+}
+
 // templateFiles returns what the template may use: what a bundle in its folder would show
 // it, with the catalogs asked for.
 func templateFiles(flags renderFlags) (report.Page, error) {
@@ -93,7 +109,7 @@ func templateFiles(flags renderFlags) (report.Page, error) {
 		return report.Page{}, err
 	}
 	defaults, problems := report.LoadDefaults(t.fsys)
-	page, more := report.LoadPage(t.fsys, name, filepath.Base(flags.template), flags.language, defaults)
+	page, more := report.LoadPage(t.fsys, name, filepath.Base(flags.template), flags.engine, flags.language, defaults)
 	if problems = append(problems, more...); len(problems) > 0 {
 		return report.Page{}, invalidBundle{t, strict.Sort(problems)}
 	}
@@ -109,7 +125,7 @@ func templateFiles(flags renderFlags) (report.Page, error) {
 		return report.Page{}, invalidBundle{catalogs, problems}
 	}
 	if flags.language == report.PseudoLanguage {
-		report.AddPseudo(page.Files, page.Includes, filepath.Base(flags.template), "jinja2")
+		report.AddPseudo(page.Files, page.Includes, filepath.Base(flags.template), flags.engine)
 	}
 	return page, nil
 }

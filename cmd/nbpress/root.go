@@ -76,9 +76,10 @@ Each folder with a config.json is a report: a notebook, a Jinja2 template, catal
 a schedule. The agent runs it for every asset, renders a page per language, publishes
 the pages to the store and commits a manifest of each run to the ledger.
 
-Write reports:   nbpress check, run, execute, render     (docs/authors.md)
-Operate:         nbpress agent                           (docs/operations.md)
-Look into runs:  nbpress list, show, logs, fetch         (docs/reading.md)
+Write reports:   nbpress new, preview, run, check, messages     (docs/authors.md)
+Parts of them:   nbpress execute, render, schema                (docs/authors.md)
+Operate:         nbpress agent                                  (docs/operations.md)
+Look into runs:  nbpress list, show, logs, fetch                (docs/reading.md)
 
 Exit status: 0 done, 1 the report failed, 2 wrong use or invalid bundle, 3 infrastructure.`,
 		SilenceErrors: true,
@@ -97,6 +98,7 @@ Exit status: 0 done, 1 the report failed, 2 wrong use or invalid bundle, 3 infra
 	})
 	root.AddCommand(
 		agentCommand(std), runCommand(std), executeCommand(std), renderCommand(std), checkCommand(std),
+		newCommand(std), messagesCommand(std), schemaCommand(std),
 		listCommand(std), showCommand(std), logsCommand(std), fetchCommand(std), versionCommand(std),
 	)
 	for _, cmd := range root.Commands() {

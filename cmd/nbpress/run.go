@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -36,7 +37,10 @@ language and write the pages into OUT/ASSET/LANGUAGE/index.html, in place of wha
 left there. No agent, no Git, no configuration.
 
 The window is the one that the report would cover if it were due now; --window names
-another, --from and --to give the days.`,
+another, --from and --to give the days.
+
+The language "pseudo" is nobody's: its pages have every text accented, longer and in
+brackets, so that a text that nobody can translate, or that has no room, stands out.`,
 		Example: `  nbpress run reports-example/weekly-energy --asset plant-1
   nbpress run weekly-energy --window last_month --language ca --out /tmp/look`,
 		Args: cobra.ExactArgs(1),
@@ -64,6 +68,9 @@ func runBundle(ctx context.Context, std streams, dir string, flags runFlags) err
 	if err != nil {
 		return err
 	}
+	if slices.Contains(flags.languages, report.PseudoLanguage) {
+		bundle.AddPseudo()
+	}
 	assets, err := flags.chosen(bundle)
 	if err != nil {
 		return wrongUse(err)
@@ -85,7 +92,8 @@ func runBundle(ctx context.Context, std streams, dir string, flags runFlags) err
 		outcome, err := runner.Press(ctx, exec, runner.Job{
 			Run:        runner.NewRunID(bundle.Name, asset.ID, now),
 			Generation: 1, Attempt: 1, Report: bundle.Name, Bundle: bundle, Asset: asset,
-			Languages: flags.languagesOf(bundle, asset), Window: window, ScheduledAt: now, Progress: show.step,
+			Languages: flags.languagesOf(bundle, asset), Window: window, ScheduledAt: now,
+			Pongo2: selfPongo2(), Progress: show.step,
 		})
 		if err == nil {
 			err = write(filepath.Join(out, asset.ID), outcome)
@@ -107,6 +115,9 @@ func runBundle(ctx context.Context, std streams, dir string, flags runFlags) err
 // chosen returns the assets to run.
 func (f runFlags) chosen(bundle *report.Bundle) ([]report.Asset, error) {
 	for _, l := range f.languages {
+		if l == report.PseudoLanguage {
+			continue
+		}
 		if !slices.Contains(bundle.Config.Languages, l) {
 			return nil, fmt.Errorf("%s has no language %q; it has %s", bundle.Name, l, strings.Join(bundle.Config.Languages, ", "))
 		}
@@ -189,6 +200,17 @@ func choosePython(flag string) string {
 
 // selfInit is how this binary becomes PID 1 of a sandbox.
 func selfInit() []string { return []string{"/proc/self/exe", initCommand} }
+
+// selfPongo2 renders with pongo2 in a process of this binary.
+func selfPongo2() runner.Renderer {
+	executable := "/proc/self/exe" // also when the file was replaced meanwhile
+	if runtime.GOOS != "linux" {
+		if path, err := os.Executable(); err == nil {
+			executable = path
+		}
+	}
+	return local.Program{Command: []string{executable, pongo2Command}}
+}
 
 // consoleLog logs warnings to a person's terminal, without times.
 func consoleLog(std streams) *slog.Logger {

@@ -45,8 +45,8 @@ var bans = [...]ban{
 		do:   "extend the interface in runner/sandbox.go or runner/store.go and its conformance test in runner/runnertest",
 	},
 	{
-		name: "leaves", who: []string{"internal/...", "runner/internal/..."}, what: []string{"nbpress/..."},
-		why: "strict, jupyter, notebook and render can be read, fuzzed and replaced alone",
+		name: "leaves", who: []string{"internal/...", "runner/internal/..."}, but: []string{"runner/internal/pongo2"}, what: []string{"nbpress/..."},
+		why: "strict, jupyter, notebook and render can be read, fuzzed and replaced alone (pongo2 speaks render's protocol, with catalog's translations)",
 		do:  "declare a small interface or take a func; move what two of them share to the caller",
 	},
 	{
@@ -63,6 +63,11 @@ var bans = [...]ban{
 		name: "cron in one place", who: everyone, but: []string{"schedule"}, what: []string{"github.com/robfig/..."}, tests: true,
 		why: "its parser panics on \"TZ=\" and doubles or drops hours at changes of the clock; schedule wraps both",
 		do:  "use schedule.Parse",
+	},
+	{
+		name: "pongo2 in one place", who: everyone, but: []string{"runner/internal/pongo2"}, what: []string{"github.com/flosch/..."}, tests: true,
+		why: "a template of it can end the process that renders it; only a process that does nothing else may",
+		do:  "render through runner.ServePongo2, in a child",
 	},
 	{
 		name: "strict readers in one place", who: everyone, but: []string{"internal/strict"}, what: []string{"github.com/santhosh-tekuri/...", "github.com/tailscale/hujson"}, tests: true,

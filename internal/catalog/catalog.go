@@ -69,6 +69,19 @@ func (c *Catalog) Find(context, text string) *Message {
 	return c.byKey[Key{Context: context, Text: text}]
 }
 
+// Translate returns what a text is in the catalog's language: of a message with a plural
+// the form for n. It is false where nobody has translated it.
+func (c *Catalog) Translate(context, text string, n int) (string, bool) {
+	m := c.Find(context, text)
+	if m == nil || !m.Translated() {
+		return "", false
+	}
+	if m.Plural == "" {
+		return m.Translations[0], true
+	}
+	return m.Translations[min(c.Form(n), len(m.Translations)-1)], true
+}
+
 // index returns the catalog's messages by their keys, obsolete ones left out.
 func (c *Catalog) index() map[Key]*Message {
 	index := make(map[Key]*Message, len(c.Messages))
@@ -94,7 +107,8 @@ func (c *Catalog) Field(name string) string {
 	return ""
 }
 
-// SetField writes a field of the header, in its place or at the end.
+// SetField writes a field of the header, in its place, else at the end; when a template
+// was made is said at the start, as gettext does.
 func (c *Catalog) SetField(name, value string) {
 	if c.Header == nil {
 		c.Header = &Message{Translations: []string{""}}
@@ -107,6 +121,14 @@ func (c *Catalog) SetField(name, value string) {
 			c.Header.Translations[0] = strings.Join(lines, "")
 			return
 		}
+	}
+	if name == "POT-Creation-Date" {
+		at := 0
+		for at < len(lines) && (strings.HasPrefix(lines[at], "Project-Id-Version:") || strings.HasPrefix(lines[at], "Report-Msgid-Bugs-To:")) {
+			at++
+		}
+		c.Header.Translations[0] = strings.Join(slices.Insert(lines, at, line), "")
+		return
 	}
 	text := c.Header.Translations[0]
 	if text != "" && !strings.HasSuffix(text, "\n") {

@@ -88,11 +88,13 @@ func (m *Message) asNew(forms int) *Message {
 // lost it, they have to look at it.
 func (m *Message) takeFrom(old *Message) {
 	m.Comments, m.Previous = old.Comments, old.Previous
-	for _, flag := range old.Flags {
-		if !slices.Contains(m.Flags, flag) {
-			m.Flags = append(m.Flags, flag)
+	flags := slices.Clone(old.Flags)
+	for _, flag := range m.Flags {
+		if !slices.Contains(flags, flag) {
+			flags = append(flags, flag)
 		}
 	}
+	m.Flags = flags
 	copy(m.Translations, old.Translations)
 	if m.Plural != old.Plural || m.Plural != "" && len(old.Translations) != len(m.Translations) {
 		m.doubt(old)

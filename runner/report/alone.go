@@ -19,7 +19,7 @@ type Page struct {
 // LoadPage reads a template of folder name, and what it needs: the templates that it
 // includes, or the whole folder where it makes their names itself, and the catalogs of a
 // language. Problems are those of files that it needs.
-func LoadPage(fsys fs.FS, name, first, language string, d *Defaults) (Page, []strict.Problem) {
+func LoadPage(fsys fs.FS, name, first, engine, language string, d *Defaults) (Page, []strict.Problem) {
 	page := Page{Files: d.beside(map[string][]byte{})}
 	if d != nil {
 		page.Includes = d.folders()
@@ -41,7 +41,7 @@ func LoadPage(fsys fs.FS, name, first, language string, d *Defaults) (Page, []st
 			continue
 		}
 		visited[todo[0]] = true
-		t := template.Parse(string(page.Files[todo[0]]), template.Jinja2)
+		t := template.Parse(string(page.Files[todo[0]]), template.Engine(engine))
 		if t.Dynamic {
 			own, more := readTree(fsys, name)
 			page.Files = d.beside(own)

@@ -36,6 +36,9 @@ func (l *loader) checkConfig() {
 			l.problem(l.doc.At(strict.Pointer("secrets", i)), fmt.Sprintf(`%q stands in "env" as well`, name), "keep one of them")
 		}
 	}
+	if l.file.Content.Scripts != "inline" && len(l.file.Content.Connect) > 0 {
+		l.problem(l.doc.At("/content_security/connect"), `"connect" is for scripts, and none may run`, `add "scripts": "inline", or remove it`)
+	}
 	for i, pattern := range l.file.Publish {
 		if err := checkPattern(pattern); err != nil && pattern != "" {
 			l.problem(l.doc.At(strict.Pointer("publish", i)), fmt.Sprintf("pattern %q: %v", pattern, err), `write one such as "*.xlsx" or "tables/*.csv"`)

@@ -45,10 +45,15 @@ type configFile struct {
 	Secrets []string          `json:"secrets"`
 	Token   string            `json:"token"`
 	Engine  string            `json:"engine"`
-	Strict  bool              `json:"strict"`
-	Execute string            `json:"execute"`
-	Publish []string          `json:"publish"`
-	Enabled *bool             `json:"enabled"`
+	Content struct {
+		Scripts string   `json:"scripts"`
+		Connect []string `json:"connect"`
+		Images  []string `json:"images"`
+	} `json:"content_security"`
+	Strict  bool     `json:"strict"`
+	Execute string   `json:"execute"`
+	Publish []string `json:"publish"`
+	Enabled *bool    `json:"enabled"`
 }
 
 // windowFile is a name or an object.
@@ -113,7 +118,10 @@ func (c *configFile) config() Config {
 		Resources:  Resources{int64(c.Resources.CPU), int64(c.Resources.Memory)},
 		Retries:    orElse(c.Retries, defaultRetries),
 		Image:      c.Image, Env: c.Env, Secrets: c.Secrets, Token: c.Token,
-		Engine: or(c.Engine, "jinja2"), Strict: c.Strict, Execute: c.Execute,
+		ContentSecurity: ContentSecurity{
+			InlineScripts: c.Content.Scripts == "inline", Connect: c.Content.Connect, Images: c.Content.Images,
+		},
+		Engine: or(c.Engine, EngineJinja2), Strict: c.Strict, Execute: c.Execute,
 		Publish: c.Publish, Enabled: orElse(c.Enabled, true),
 	}
 }

@@ -148,12 +148,22 @@ func (l *loader) checkCatalogs(language string) {
 		p.File = l.path(p.File)
 		l.problems = append(l.problems, p)
 	}
+	if !l.wants(language) {
+		return
+	}
 	if warning != "" {
 		l.bundle.Warnings = append(l.bundle.Warnings, warning)
 	}
 	if c.used() != nil {
 		l.catalogs[language] = c
 	}
+}
+
+// wants reports whether a catalog translates any page of the report.
+func (l *loader) wants(code string) bool {
+	return slices.ContainsFunc(l.bundle.Config.Languages, func(language string) bool {
+		return slices.Contains(fallbacks(language), code)
+	})
 }
 
 // textProblem returns where a file is not UTF-8, and "" where it is.

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
-	"path/filepath"
 
 	"nbpress/internal/catalog"
 	"nbpress/internal/strict"
@@ -35,16 +34,7 @@ func LoadTexts(fsys fs.FS, name string, o Options) (Texts, []strict.Problem) {
 	if len(l.problems) > 0 {
 		return Texts{}, strict.Limit(l.problems, l.path(ConfigFile))
 	}
-	texts := Texts{Messages: l.templates.messages(func(file string) string {
-		if _, own := l.bundle.Files[file]; own {
-			return file
-		}
-		relative, err := filepath.Rel(filepath.FromSlash(name), filepath.FromSlash(file))
-		if err != nil {
-			return file
-		}
-		return filepath.ToSlash(relative)
-	})}
+	texts := Texts{Messages: l.templates.messages()}
 	for _, language := range languages {
 		_, own := l.bundle.Files[catalogPath(language, "po")]
 		if language != sourceLanguage && language != "" || own {
@@ -55,8 +45,7 @@ func LoadTexts(fsys fs.FS, name string, o Options) (Texts, []strict.Problem) {
 }
 
 // messages are those of all templates, each once, in the order of the files and lines.
-// shown puts a template's path into the words of translators.
-func (t templates) messages(shown func(file string) string) []*catalog.Message {
+func (t templates) messages() []*catalog.Message {
 	var all []*catalog.Message
 	byKey := map[catalog.Key]*catalog.Message{}
 	for _, file := range sortedKeys(t) {
@@ -68,7 +57,7 @@ func (t templates) messages(shown func(file string) string) []*catalog.Message {
 				byKey[key] = m
 				all = append(all, m)
 			}
-			m.References = append(m.References, fmt.Sprintf("%s:%d", shown(file), found.Line))
+			m.References = append(m.References, fmt.Sprintf("%s:%d", file, found.Line))
 			m.Extracted = append(m.Extracted, found.Remarks...)
 			if m.Plural == "" && found.Plural != "" {
 				m.Plural, m.Translations = found.Plural, []string{"", ""}
@@ -99,7 +88,7 @@ func (b *Bundle) AddPseudo() {
 // AddPseudo adds the catalog of PseudoLanguage to the files that a template may use: what
 // it asks to be translated, and what other languages' catalogs translate beside that.
 func AddPseudo(files map[string][]byte, includes []string, first, engine string) {
-	messages := templateFolders{files, includes}.reach(first, template.Engine(engine)).messages(func(file string) string { return file })
+	messages := templateFolders{files, includes}.reach(first, template.Engine(engine)).messages()
 	known := map[catalog.Key]bool{}
 	for _, m := range messages {
 		known[m.Key] = true

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"nbpress/runner/internal/notebook"
+	"nbpress/runner/internal/template"
 )
 
 // The files of a bundle that have a meaning of their own.
@@ -84,12 +85,27 @@ type Config struct {
 	Env         map[string]string
 	Secrets     []string // names of environment variables that the operator may grant
 	Token       string   // "" or "jwt"
-	Engine      string   // "jinja2"
+	Engine      string   // EngineJinja2 or EnginePongo2
 	Strict      bool     // an undefined template variable is an error
 	Execute     string   // "", "once" or "per_language"
 	Publish     []string // patterns of path.Match, relative to the work folder
 	Enabled     bool
+
+	ContentSecurity ContentSecurity
 }
+
+// ContentSecurity is what published pages may do beyond inline styles and data: images.
+type ContentSecurity struct {
+	InlineScripts bool
+	Connect       []string // origins that scripts may talk to
+	Images        []string // origins of images; "self" stands for published files
+}
+
+// The engines that render templates.
+const (
+	EngineJinja2 = string(template.Jinja2)
+	EnginePongo2 = string(template.Pongo2)
+)
 
 // Schedule is when a report falls due.
 type Schedule struct {

@@ -17,6 +17,9 @@ var defaultsSchemaText []byte
 // Schema returns the JSON Schema (draft 2020-12) of config.json, for editors.
 func Schema() []byte { return slices.Clone(configSchemaText) }
 
+// DefaultsSchema returns the JSON Schema of nbpress.json. It refers to that of config.json.
+func DefaultsSchema() []byte { return slices.Clone(defaultsSchemaText) }
+
 // The schemas are part of the program: compiled once, never changed.
 var (
 	configSchema   = sync.OnceValue(func() *strict.Schema { return mustCompile(configSchemaText) })

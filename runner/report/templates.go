@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"io/fs"
 	"path"
 	"slices"
 
@@ -23,7 +24,7 @@ type templateFolders struct {
 func (f templateFolders) find(name string) string {
 	for _, folder := range append([]string{""}, f.includes...) {
 		file := path.Join(folder, name)
-		if _, ok := f.files[file]; ok && path.Clean(name) == name {
+		if _, ok := f.files[file]; ok && fs.ValidPath(name) {
 			return file
 		}
 	}

@@ -14,9 +14,13 @@ func (l *loader) checkTranslations() {
 	for _, language := range sortedKeys(l.catalogs) {
 		l.checkMessages(language)
 	}
+	told := map[[2]string]bool{}
 	for _, file := range sortedKeys(l.templates) {
 		for _, m := range l.templates[file].Messages {
-			l.checkTranslated(file, m)
+			if key := [2]string{m.Context, m.Text}; !told[key] { // once, however often it is used
+				told[key] = true
+				l.checkTranslated(file, m)
+			}
 		}
 	}
 }

@@ -31,6 +31,10 @@ const maxFolders = 100_000
 // of a report's name and the ids of assets.
 var safeName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`)
 
+// CheckName says what is wrong with a report's name, its folder's path in the repository;
+// "" for nothing.
+func CheckName(name string) string { return checkFolderName(name) }
+
 const safeNameWords = "letters, digits and . _ -, at most 63, first a letter or digit"
 
 // Find returns the paths of the folders of fsys that hold a config.json, sorted;

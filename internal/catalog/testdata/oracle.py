@@ -7,13 +7,20 @@ import io
 import json
 import sys
 
-from babel.messages import pofile
+from babel.messages import plurals, pofile
 
 
 def plural(text):
     """The forms that the numbers below 1001 take."""
     form = gettext.c2py(text)
     return [int(form(n)) for n in range(1001)]
+
+
+def forms(language):
+    """The forms that the numbers below 201 take in a language."""
+    count, expression = plurals.get_plural(language)[:2]
+    form = gettext.c2py(expression)
+    return [int(form(n)) for n in range(201)]
 
 
 def po(text):
@@ -49,7 +56,7 @@ def mo(text):
 for line in sys.stdin:
     question = json.loads(line)
     try:
-        answer = {"value": {"plural": plural, "po": po, "mo": mo}[question["do"]](question["text"])}
+        answer = {"value": {"plural": plural, "forms": forms, "po": po, "mo": mo}[question["do"]](question["text"])}
     except Exception as err:
         answer = {"error": f"{type(err).__name__}: {err}"}
     print(json.dumps(answer), flush=True)

@@ -7,16 +7,12 @@
 package render
 
 import (
-	"bufio"
 	"bytes"
-	"cmp"
 	"context"
 	_ "embed"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -60,11 +56,11 @@ type Result struct {
 
 // Error is a rendering that failed through the report's own fault.
 type Error struct {
-	Code      string // template_error, output_invalid or render_timeout
-	Message   string
-	File      string // as in the bundle; "" where unknown
-	Line      int    // 0 where unknown
-	Traceback string
+	Code      string `json:"code"` // template_error, output_invalid or render_timeout
+	Message   string `json:"message"`
+	File      string `json:"file"` // as in the bundle; "" where unknown
+	Line      int    `json:"line"` // 0 where unknown
+	Traceback string `json:"traceback"`
 }
 
 // Error returns the message after its place.
@@ -115,11 +111,21 @@ func Pages(ctx context.Context, renderer Renderer, request Request) (Result, err
 		return result, err
 	}
 	if runErr != nil { // it did not live to say why
-		return Result{}, &Error{Code: "template_error", File: request.Template,
-			Message:   fmt.Sprintf("the renderer ended early: %v", runErr),
-			Traceback: strings.ToValidUTF8(stderr.buf.String(), "\uFFFD")}
+		words := strings.ToValidUTF8(stderr.buf.String(), "\uFFFD")
+		return Result{}, &Error{Code: "template_error", File: request.Template, Message: lastWords(words, runErr), Traceback: words}
 	}
 	return Result{}, fmt.Errorf("read the renderer's answer: %w", err)
+}
+
+// lastWords says why a renderer died, as far as it is known.
+func lastWords(words string, err error) string {
+	switch {
+	case strings.Contains(words, "stack overflow"), strings.Contains(words, "stack exceeds"):
+		return "it calls or includes itself without end, or nests too deep"
+	case strings.Contains(words, "out of memory"), strings.Contains(words, "cannot allocate memory"), strings.Contains(words, "MemoryError"):
+		return "the page needs more memory than rendering may use"
+	}
+	return fmt.Sprintf("the renderer ended early: %v", err)
 }
 
 // languages are those of all executions.
@@ -140,82 +146,6 @@ func timeLeft(ctx context.Context) time.Duration {
 	}
 	left := time.Until(deadline)
 	return max(left-min(left/5, time.Second), time.Millisecond)
-}
-
-// encode writes the request as render.py reads it.
-func encode(request Request, limit time.Duration) (io.Reader, error) {
-	type file = [2]any // path, length
-	type execution struct {
-		Name      string   `json:"name"`
-		Output    int      `json:"output"`
-		Languages []string `json:"languages"`
-	}
-	files, executions := []file{}, []execution{}
-	var bodies []io.Reader
-	for _, e := range request.Executions {
-		executions = append(executions, execution{cmp.Or(e.Name, "output.json"), len(e.Output), e.Languages})
-		bodies = append(bodies, bytes.NewReader(e.Output))
-	}
-	for _, path := range slices.Sorted(maps.Keys(request.Files)) {
-		files = append(files, file{path, len(request.Files[path])})
-		bodies = append(bodies, bytes.NewReader(request.Files[path]))
-	}
-	head, err := json.Marshal(map[string]any{
-		"template": request.Template, "executions": executions, "files": files,
-		"includes": append([]string{}, request.Includes...), "strict": request.Strict,
-		"memory": request.Memory, "page_limit": request.PageLimit, "seconds": limit.Seconds(),
-	})
-	if err != nil {
-		return nil, fmt.Errorf("encode a render request: %w", err)
-	}
-	return io.MultiReader(append([]io.Reader{bytes.NewReader(append(head, '\n'))}, bodies...)...), nil
-}
-
-// answer is any of the lines that render.py writes.
-type answer struct {
-	Language string
-	Bytes    int
-	Done     bool
-	Warnings []struct {
-		Message, File string
-		Line          int
-	}
-	Error *Error
-}
-
-// decode reads what render.py wrote: pages, then done or an error.
-func decode(data []byte, languages []string) (Result, error) {
-	result := Result{Pages: map[string][]byte{}}
-	r := bufio.NewReader(bytes.NewReader(data))
-	for {
-		line, err := r.ReadBytes('\n')
-		if err != nil {
-			return Result{}, fmt.Errorf("the answer ends early: %w", io.ErrUnexpectedEOF)
-		}
-		var a answer
-		if err := json.Unmarshal(line, &a); err != nil {
-			return Result{}, fmt.Errorf("the answer is malformed: %w", err)
-		}
-		switch {
-		case a.Error != nil:
-			return Result{}, a.Error
-		case a.Done:
-			if len(result.Pages) != len(languages) {
-				return Result{}, fmt.Errorf("got %d pages, want %d", len(result.Pages), len(languages))
-			}
-			for _, w := range a.Warnings {
-				result.Warnings = append(result.Warnings, place(w.File, w.Line)+w.Message)
-			}
-			return result, nil
-		case !slices.Contains(languages, a.Language) || a.Bytes < 0 || a.Bytes > len(data):
-			return Result{}, fmt.Errorf("the answer names a page of %d bytes in %q", a.Bytes, a.Language)
-		}
-		page := make([]byte, a.Bytes)
-		if _, err := io.ReadFull(r, page); err != nil {
-			return Result{}, fmt.Errorf("read the page in %s: %w", a.Language, err)
-		}
-		result.Pages[a.Language] = page
-	}
 }
 
 // limited keeps the first limit bytes and swallows the rest, so that the writer is

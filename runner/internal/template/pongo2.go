@@ -163,6 +163,9 @@ func (p *parser) foreignTag(t, after token) (what, do string) {
 	return "", ""
 }
 
+// Pongo2Filters returns the names of pongo2's filters, between blanks.
+func Pongo2Filters() string { return pongo2Filters }
+
 // pongo2Filters are the filters of pongo2 6, between blanks.
 const pongo2Filters = " escape e safe escapejs add addslashes capfirst center cut date default default_if_none divisibleby first floatformat " +
 	"get_digit iriencode join last length length_is linebreaks linebreaksbr linenumbers ljust lower make_list phone2numeric pluralize random " +

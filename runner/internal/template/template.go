@@ -11,6 +11,8 @@ type Template struct {
 	Messages []Message
 	// Uses are the templates that it includes, imports or extends by literal names.
 	Uses []Use
+	// Names are what a template for pongo2 takes from its data.
+	Names []Name
 	// Dynamic reports that it also needs templates whose names are made while rendering.
 	Dynamic  bool
 	Problems []Problem
@@ -48,6 +50,9 @@ const (
 // and returns what it found before.
 func Parse(src string, engine Engine) Template {
 	tokens, failed := lex(src, engine)
+	if engine == Pongo2 {
+		tokens = withoutComments(tokens)
+	}
 	p := &parser{places: newPlaces(src), tokens: tokens, remark: -1}
 	if failed != nil {
 		p.problem(failed.offset, failed.what, failed.do)
@@ -110,6 +115,7 @@ func (p *parser) parse(engine Engine, whole bool) {
 	}
 	if engine == Pongo2 {
 		p.onlyJinja2()
+		p.findNames()
 	}
 }
 
