@@ -42,6 +42,7 @@ type Step struct {
 
 // Outcome is all that an attempt leaves.
 type Outcome struct {
+	Outputs   Outputs                      // what the notebook wrote; set by Execute alone
 	Pages     map[string][]byte            // by language: all of them, or nil
 	Published map[string]map[string][]byte // by language: files for beside its page, by name
 	Kept      map[string][]byte            // executed.ipynb, output.json, kernel.log: for whoever looks into the run
@@ -50,6 +51,10 @@ type Outcome struct {
 	Sandbox   string
 	Seconds   map[string]float64 // per stage
 }
+
+// Outputs are the output.json of each execution: by its language, or by "" where one
+// serves all languages.
+type Outputs map[string][]byte
 
 // Limits on stages without one of their own.
 const (
@@ -64,14 +69,37 @@ var errRunTimeout = errors.New("run timeout")
 // Press makes one attempt in a sandbox of its own. What the report or the
 // infrastructure did wrong is the outcome's failure; the error is ctx's alone, when
 // it ended before the attempt did.
-func Press(ctx context.Context, exec Executor, job Job) (outcome Outcome, err error) {
+func Press(ctx context.Context, exec Executor, job Job) (Outcome, error) {
+	return attempt(ctx, job, func(ctx context.Context, p *press) error {
+		return p.run(ctx, exec, func(outputs Outputs) error { return p.pages(ctx, p.renderer(), outputs) })
+	})
+}
+
+// Execute does what Press does up to the rendering, for who renders more than once. The
+// outcome has Outputs and no pages.
+func Execute(ctx context.Context, exec Executor, job Job) (Outcome, error) {
+	return attempt(ctx, job, func(ctx context.Context, p *press) error {
+		return p.run(ctx, exec, func(outputs Outputs) error {
+			p.outcome.Outputs = outputs
+			return nil
+		})
+	})
+}
+
+// Render makes the pages of what was executed. The renderer is the bundle's engine.
+func Render(ctx context.Context, renderer Renderer, job Job, outputs Outputs) (Outcome, error) {
+	return attempt(ctx, job, func(ctx context.Context, p *press) error { return p.pages(ctx, renderer, outputs) })
+}
+
+// attempt bounds what is done of an attempt, and puts every error of it into a failure.
+func attempt(ctx context.Context, job Job, do func(ctx context.Context, p *press) error) (Outcome, error) {
 	limit := job.Bundle.Config.Timeout.Run
 	bounded, cancel := context.WithTimeoutCause(ctx, limit, errRunTimeout)
 	defer cancel()
 	p := &press{job: job, left: fullBudget(), outcome: Outcome{
 		Kept: map[string][]byte{}, Seconds: map[string]float64{}, Warnings: slices.Clone(job.Bundle.Warnings),
 	}}
-	err = p.run(bounded, exec)
+	err := do(bounded, p)
 	p.outcome.Warnings = fitWarnings(p.outcome.Warnings)
 	if ctx.Err() != nil {
 		return p.outcome, ctx.Err()
@@ -101,8 +129,9 @@ type press struct {
 	entered time.Time // zero between stages
 }
 
-// run goes through the stages in their order, per language where that is asked for.
-func (p *press) run(ctx context.Context, exec Executor) (err error) {
+// run goes through the stages in their order, per language where that is asked for, and
+// then does with the outputs what is to be done while the sandbox is there.
+func (p *press) run(ctx context.Context, exec Executor, then func(Outputs) error) (err error) {
 	if err := p.granted(); err != nil {
 		return err
 	}
@@ -124,13 +153,18 @@ func (p *press) run(ctx context.Context, exec Executor) (err error) {
 	if named, ok := p.sandbox.(fmt.Stringer); ok {
 		p.outcome.Sandbox = named.String()
 	}
-	outputs := map[string][]byte{} // by language of execution; "" serves all
+	outputs := Outputs{}
 	for _, language := range p.executions() {
 		if outputs[language], err = p.execute(ctx, language); err != nil {
 			return err
 		}
 	}
-	return p.in("render", "", func() error { return p.render(ctx, outputs) })
+	return then(outputs)
+}
+
+// pages is the stage render.
+func (p *press) pages(ctx context.Context, renderer Renderer, outputs Outputs) error {
+	return p.in("render", "", func() error { return p.render(ctx, renderer, outputs) })
 }
 
 // granted refuses what nobody can grant yet: no report runs without what it asks for.
@@ -281,7 +315,10 @@ func (p *press) values(language string) notebook.Values {
 }
 
 // render makes every language's page, or none.
-func (p *press) render(ctx context.Context, outputs map[string][]byte) error {
+func (p *press) render(ctx context.Context, renderer Renderer, outputs Outputs) error {
+	if renderer == nil {
+		return errors.New("there is no renderer for " + p.job.Bundle.Config.Engine)
+	}
 	limit := min(renderTimeout, p.job.Bundle.Config.Timeout.Run/2)
 	bounded, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -293,10 +330,6 @@ func (p *press) render(ctx context.Context, outputs map[string][]byte) error {
 		request.Executions = append(request.Executions, render.Execution{
 			Name: artifactName("output", execution, ".json"), Output: outputs[execution], Languages: p.served(execution),
 		})
-	}
-	renderer, err := p.renderer()
-	if err != nil {
-		return err
 	}
 	result, err := render.Pages(bounded, renderer, request)
 	if ctx.Err() != nil {
@@ -318,14 +351,11 @@ func (p *press) render(ctx context.Context, outputs map[string][]byte) error {
 }
 
 // renderer is what renders the bundle: an interpreter in the sandbox, or pongo2.
-func (p *press) renderer() (Renderer, error) {
-	switch {
-	case p.job.Bundle.Config.Engine != report.EnginePongo2:
-		return p.sandbox, nil
-	case p.job.Pongo2 == nil:
-		return nil, errors.New("there is no renderer for pongo2")
+func (p *press) renderer() Renderer {
+	if p.job.Bundle.Config.Engine == report.EnginePongo2 {
+		return p.job.Pongo2
 	}
-	return p.job.Pongo2, nil
+	return p.sandbox
 }
 
 // warn notes a warning.

@@ -98,7 +98,7 @@ Exit status: 0 done, 1 the report failed, 2 wrong use or invalid bundle, 3 infra
 	})
 	root.AddCommand(
 		agentCommand(std), runCommand(std), executeCommand(std), renderCommand(std), checkCommand(std),
-		newCommand(std), messagesCommand(std), schemaCommand(std),
+		newCommand(std), previewCommand(std), messagesCommand(std), schemaCommand(std),
 		listCommand(std), showCommand(std), logsCommand(std), fetchCommand(std), versionCommand(std),
 	)
 	for _, cmd := range root.Commands() {
