@@ -80,7 +80,7 @@ func (w *WarmRenderer) Close() {
 
 // started is a rendering that waits for its request.
 type started struct {
-	stop           context.CancelFunc
+	stop           func()
 	stdin          *io.PipeWriter
 	stdout, stderr relay
 	ended          chan error // holds how it ended
@@ -90,7 +90,11 @@ type started struct {
 func start(renderer Renderer) *started {
 	ctx, stop := context.WithCancel(context.Background())
 	stdin, request := io.Pipe()
-	s := &started{stop: stop, stdin: request, ended: make(chan error, 1)}
+	s := &started{stdin: request, ended: make(chan error, 1)}
+	s.stop = func() {
+		stop()
+		_ = request.CloseWithError(context.Canceled) // a program is not over before its input is
+	}
 	go func() { // ends with the rendering, which Render or Close waits for
 		err := renderer.Render(ctx, stdin, &s.stdout, &s.stderr)
 		s.ended <- errors.Join(err, stdin.CloseWithError(io.ErrClosedPipe))

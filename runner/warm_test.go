@@ -44,6 +44,7 @@ func (c *counting) Render(ctx context.Context, stdin io.Reader, stdout, _ io.Wri
 		_, err := fmt.Fprintf(stdout, "%d: %s", n, data)
 		return err
 	case <-ctx.Done():
+		<-request // as os/exec waits for who copies the input
 		return ctx.Err()
 	}
 }

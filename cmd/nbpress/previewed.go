@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -41,6 +42,7 @@ type previewed struct {
 	closed     bool
 	bundle     *report.Bundle
 	broken     error                        // why there is no bundle
+	choices    preview.Choices              // of the last bundle that there was
 	inputs     [sha256.Size]byte            // of what executions depend on
 	written    []byte                       // the output.json in the folder
 	executions map[string]*previewExecution // by their keys
@@ -58,6 +60,7 @@ type previewExecution struct {
 
 func newPreviewed(dir string, flags runFlags, exec runner.Executor, jinja2 runner.Renderer) *previewed {
 	p := &previewed{dir: dir, flags: flags, exec: exec, jinja2: jinja2, executions: map[string]*previewExecution{}}
+	p.choices = preview.Choices{Title: filepath.Base(dir), Assets: []preview.Asset{{ID: "-"}}, Languages: []string{"-"}}
 	ctx, cancel := context.WithCancel(context.Background())
 	p.end, p.spawn = cancel, func(work func(ctx context.Context)) context.CancelFunc {
 		own, cancel := context.WithCancel(ctx)
@@ -96,6 +99,7 @@ func (p *previewed) reload() {
 	p.mu.Lock()
 	p.bundle, p.broken = bundle, err
 	if bundle != nil {
+		p.choices = choicesOf(bundle)
 		bundle.AddPseudo()
 		if inputs := executionInputs(bundle); inputs != p.inputs {
 			p.inputs = inputs
@@ -149,17 +153,18 @@ func executionInputs(b *report.Bundle) (sum [sha256.Size]byte) {
 func (p *previewed) Choices() preview.Choices {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	c := preview.Choices{Title: filepath.Base(p.dir), Assets: []preview.Asset{}, Languages: []string{}}
-	if p.bundle == nil {
-		return c
+	return p.choices
+}
+
+// choicesOf returns what a bundle offers.
+func choicesOf(b *report.Bundle) preview.Choices {
+	c := preview.Choices{
+		Title:     cmp.Or(b.Config.Title, b.Name),
+		Languages: append(slices.Clone(b.Config.Languages), report.PseudoLanguage),
 	}
-	if p.bundle.Config.Title != "" {
-		c.Title = p.bundle.Config.Title
-	}
-	for _, a := range p.bundle.Config.Assets {
+	for _, a := range b.Config.Assets {
 		c.Assets = append(c.Assets, preview.Asset{ID: a.ID, Name: a.Name})
 	}
-	c.Languages = append(slices.Clone(p.bundle.Config.Languages), report.PseudoLanguage)
 	return c
 }
 

@@ -95,7 +95,7 @@ var bans = [...]ban{
 		do:  "take a value as an argument, or a field of the package's Options",
 	},
 	{
-		name: "processes in one place", who: everyone, but: []string{"runner/local", "internal/bench"}, what: []string{"os/exec"},
+		name: "processes in one place", who: everyone, but: []string{"runner/local", "internal/bench", "internal/testenv"}, what: []string{"os/exec"},
 		why: "a process that runner/local did not start may survive the agent or see its environment",
 		do:  "start it through runner/local, or do it in Go",
 	},

@@ -74,7 +74,9 @@ type state struct {
 
 // New returns a server for a report.
 func New(report Report) *Server {
-	return &Server{report: report, changed: make(chan struct{}), shown: map[[2]string]Page{}}
+	return &Server{
+		report: report, state: state{Choices: report.Choices()}, changed: make(chan struct{}), shown: map[[2]string]Page{},
+	}
 }
 
 // Changed has every open toolbar show its page anew.
@@ -157,9 +159,6 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 		s.mu.Lock()
 		state, changed := s.state, s.changed
 		s.mu.Unlock()
-		if state.Choices.Assets == nil {
-			state.Choices = s.report.Choices()
-		}
 		data, err := json.Marshal(state)
 		if err == nil {
 			_, err = fmt.Fprintf(w, "data: %s\n\n", data)
