@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"html"
@@ -44,8 +45,11 @@ func TestPages_RunNothingOfTheirData(t *testing.T) {
 			byLanguage[pageName(i)] = data
 		}
 		pages := render(map[string]any{"by_language": byLanguage}, slices.Sorted(maps.Keys(byLanguage))...)
-		for i := range payloads {
+		for i, payload := range payloads {
 			page := pages[pageName(i)]
+			if !bytes.Contains(page, []byte(html.EscapeString(payload))) {
+				t.Fatalf("%s does not show %s", name, payload)
+			}
 			web.pages["/bare/"+name+"/"+pageName(i)] = page
 			web.pages["/published/"+name+"/"+pageName(i)] = runner.Secured(page, bundle)
 		}
