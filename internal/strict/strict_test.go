@@ -145,10 +145,10 @@ f.yaml:7:6: "cpu" must be cores; it is "many"
 f.yaml:8:9: "memory" must be memory; it is 1.5
 `},
 		{"yaml's own", "url: &a x\nany: *a\nstore:\n  <<: {dir: x}\n  dir: !!str 5\nslots: 010\nratio: .inf\nlist: [0x10, 1_000]\n", `
-f.yaml:1:6: anchors (&a) are not allowed; write the value out where it is needed
-f.yaml:2:6: aliases (*a) are not allowed; write the value out
+f.yaml:1:6: anchors ("&a") are not allowed; write the value out where it is needed
+f.yaml:2:6: aliases ("*a") are not allowed; write the value out
 f.yaml:4:3: merge keys (<<) are not allowed; write the values out
-f.yaml:5:8: tags (!!str) are not allowed; put strings in quotes
+f.yaml:5:8: tags ("!!str") are not allowed; put strings in quotes
 f.yaml:6:8: "010": a number with a leading zero; put it in quotes if it is a string
 f.yaml:7:8: ".inf": not a number that JSON knows; put it in quotes if it is a string
 f.yaml:8:8: "0x10": a number with a leading zero; put it in quotes if it is a string
@@ -365,7 +365,7 @@ func FuzzJSON(f *testing.F) {
 }
 
 func FuzzYAML(f *testing.F) {
-	for _, seed := range []string{"url: x\n", "a: &x [1]\nb: *x\n", "<<: {a: b}\n", "? [a]\n: b\n", "a: !!binary x\n", "--- |\n a\n...\n", "url: 0x1\nslots: .nan\n", "a: 'x\n"} {
+	for _, seed := range []string{"url: x\n", "a: &x [1]\nb: *x\n", "<<: {a: b}\n", "? [a]\n: b\n", "a: !!binary x\n", "--- |\n a\n...\n", "url: 0x1\nslots: .nan\n", "a: 'x\n", "!%0A"} {
 		f.Add([]byte(seed))
 	}
 	schema := compile(f)

@@ -69,13 +69,13 @@ func (b *yamlBuilder) value(n *yaml.Node, depth int) *value {
 		v.bad = true
 		return v
 	case n.Kind == yaml.AliasNode:
-		b.problem(n, "aliases (*"+n.Value+") are not allowed", "write the value out")
+		b.problem(n, "aliases ("+Quote("*"+n.Value)+") are not allowed", "write the value out")
 		v.bad = true
 		return v
 	case n.Anchor != "":
-		b.problem(n, "anchors (&"+n.Anchor+") are not allowed", "write the value out where it is needed")
+		b.problem(n, "anchors ("+Quote("&"+n.Anchor)+") are not allowed", "write the value out where it is needed")
 	case n.Style&yaml.TaggedStyle != 0:
-		b.problem(n, "tags ("+n.Tag+") are not allowed", "put strings in quotes")
+		b.problem(n, "tags ("+Quote(n.Tag)+") are not allowed", "put strings in quotes")
 		v.bad = true
 		return v
 	}
