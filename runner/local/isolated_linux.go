@@ -85,9 +85,6 @@ func (s namespaceSpawner) start(p program) (*process, error) {
 	cmd.SysProcAttr = s.attributes(p.network)
 	err = cmd.Start()
 	err = errors.Join(err, lifelineR.Close(), statusW.Close())
-	if err == nil {
-		_, err = lifeline.Write(config)
-	}
 	if err != nil {
 		if cmd.Process != nil {
 			_ = cmd.Process.Kill()
@@ -101,6 +98,13 @@ func (s namespaceSpawner) start(p program) (*process, error) {
 		defer close(proc.done)
 		defer statusR.Close()
 		defer lifeline.Close()
+		if err := p.prepared(); err != nil {
+			kill()
+			_ = cmd.Wait()
+			proc.death = runner.Death{Code: runner.Internal, Message: err.Error()}
+			return
+		}
+		_, _ = lifeline.Write(config) // fails where Init is gone, and its end says why
 		proc.death = s.readStatus(statusR, cmd.Wait())
 	}()
 	return proc, nil

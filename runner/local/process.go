@@ -22,6 +22,15 @@ type program struct {
 	stdin     io.Reader
 	stdout    io.Writer
 	stderr    io.Writer
+	prepare   func() error // what the program needs; done while the process around it starts; nil for nothing
+}
+
+// prepared does what the program needs before it begins.
+func (p program) prepared() error {
+	if p.prepare == nil {
+		return nil
+	}
+	return p.prepare()
 }
 
 // process is a program that was started, with every process that it starts.
@@ -108,6 +117,9 @@ func (groupSpawner) own(string) error { return nil }
 func (groupSpawner) inside(box, name string) string { return box + "/" + name }
 
 func (groupSpawner) start(p program) (*process, error) {
+	if err := p.prepared(); err != nil {
+		return nil, err
+	}
 	cmd := exec.Command(p.argv[0], p.argv[1:]...)
 	cmd.Dir, cmd.WaitDelay, cmd.Env = p.dir, pipeGrace, p.env
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = p.stdin, p.stdout, p.stderr

@@ -335,16 +335,20 @@ func (s *sandbox) Render(ctx context.Context, stdin io.Reader, stdout, stderr io
 	}
 	defer leave()
 	s.stopKernel() // its processes may not see this
-	if err := s.renew(renderDir, homeDir, tmpDir); err != nil {
-		return fmt.Errorf("prepare the renderer: %w", err)
-	}
-	if err := putFile(filepath.Join(s.dir, renderDir, "render.py"), bytes.NewReader(render.Script()), s.spawn.own); err != nil {
-		return fmt.Errorf("prepare the renderer: %w", err)
-	}
 	inside := s.spawn.inside(s.dir, renderDir)
 	p := s.program([]string{s.python.Executable, "-I", inside + "/render.py"})
 	p.dir, p.rendering = inside, true
 	p.stdin, p.stdout, p.stderr = stdin, stdout, stderr
+	p.prepare = func() error {
+		err := s.renew(renderDir, homeDir, tmpDir)
+		if err == nil {
+			err = putFile(filepath.Join(s.dir, renderDir, "render.py"), bytes.NewReader(render.Script()), s.spawn.own)
+		}
+		if err != nil {
+			return fmt.Errorf("prepare the renderer: %w", err)
+		}
+		return nil
+	}
 	return s.run(ctx, p)
 }
 

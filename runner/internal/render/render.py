@@ -9,8 +9,13 @@ gets, for each page, one JSON line with its length and then its bytes; the last 
 Jinja2 is imported before the request is read, so that an interpreter may be started
 ahead of what it is to render.
 """
+import gc
+
+gc.set_threshold(100_000)  # an import and a page make much, and little of it is garbage
+
 import functools
 import gettext
+import itertools
 import json
 import os
 import signal
@@ -169,9 +174,9 @@ class PageTooLarge(Exception):
 def gathered(stream, limit):
     """Joins what a template yields, until it is too much."""
     chunks, size = [], 0
-    for chunk in stream:
-        chunks.append(chunk)
-        size += len(chunk)
+    while some := list(itertools.islice(stream, 64)):
+        chunks += some
+        size += sum(map(len, some))
         if size > limit:
             raise PageTooLarge(*suspended(stream))
     page = "".join(chunks).encode()
@@ -309,3 +314,4 @@ class Warnings:
 
 if __name__ == "__main__":
     main()
+    os._exit(0)  # all is written; to tidy up the interpreter takes longer than some pages
