@@ -25,6 +25,8 @@ var pairs = [...]pair{
 	{"kernel ready, peer: ipykernel's own launcher", "BenchmarkConnect/launcher", "BenchmarkConnect/ipykernel_launcher", 0},
 	{"cell of pass, median round trip, peer: jupyter_client", "BenchmarkExecute/pass", "BenchmarkPeer/pass", 0.75},
 	{"5 MB of prints, median, peer: jupyter_client", "BenchmarkExecute/print_5MB", "BenchmarkPeer/print_5MB", 1},
+	{"page of 1,000 rows in one language, peer: plain Jinja2", "BenchmarkRender/one_language", "BenchmarkRender/plain_jinja2", 1.3},
+	{"the same in ten languages, each of them", "BenchmarkRender/ten_languages", "BenchmarkRender/plain_jinja2", 0.3},
 }
 
 // limits are times that are promised without a peer.
@@ -33,6 +35,7 @@ var limits = [...]struct {
 	limit      time.Duration
 }{
 	{"kernel's death noticed", "BenchmarkDeath", 50 * time.Millisecond},
+	{"preview, from a saved template to its page", "BenchmarkPreview", 300 * time.Millisecond},
 }
 
 // measurement is one Go benchmark's lines; its values stand in their lines' order.

@@ -1,10 +1,10 @@
 // Command bench measures every speed that nbpress promises beside its peer, in the
 // same run and environment, and prints tables with the ratios; `make bench` runs it.
 //
-// Its life is one pass: whole programs taking turns, then the modules' own Go
-// benchmarks, those of the kernel's client in turns with peer.py. It measures and does not judge: a ratio over its target is shown
-// as missed, and only an error ends it with status 1, since a busy machine is not a
-// broken program.
+// Its life is one pass: whole programs taking turns, then the module's own Go
+// benchmarks, those of the kernel's client in turns with peer.py. It measures and does
+// not judge: a ratio over its target is shown as missed, and only an error ends it with
+// status 1, since a busy machine is not a broken program.
 package main
 
 import (
