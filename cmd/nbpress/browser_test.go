@@ -182,6 +182,29 @@ func TestPreview_KeepsAReportsScriptsApart(t *testing.T) {
 	}
 }
 
+func TestPreview_BeginsWithABrokenBundleAndRecovers(t *testing.T) {
+	bundle := filepath.Join(t.TempDir(), "weekly")
+	if status := run(t.Context(), []string{"new", bundle}, streams{strings.NewReader(""), io.Discard, io.Discard}); status != exitDone {
+		t.Fatal("nbpress new")
+	}
+	config := filepath.Join(bundle, "config.json")
+	rewrite(t, config, `"languages"`, `"langauges"`)
+	address := startPreview(t, bundle)
+	events := eventsOf(t, address)
+	if page := get(t, address+"/page/-/-/index.html"); !strings.Contains(page, "unknown key &#34;langauges&#34;") || !strings.Contains(page, "did you mean") {
+		t.Errorf("the page is\n%s", page)
+	}
+	rewrite(t, config, `"langauges"`, `"languages"`)
+	for shown := false; !shown; {
+		select {
+		case <-events:
+			shown = strings.Contains(get(t, address+"/page/plant-1/en/index.html"), "1,846.1 kWh")
+		case <-time.After(time.Minute):
+			t.Fatal("the page does not come back")
+		}
+	}
+}
+
 // BenchmarkPreview is the time from a saved template to the page that shows it, as a
 // browser comes to it: told by an event, it asks for the page.
 func BenchmarkPreview(b *testing.B) {

@@ -286,10 +286,11 @@ func (p *previewed) render(ctx context.Context, job runner.Job, executed runner.
 			warnings = append(warnings, warning)
 		}
 	}
+	language := job.Languages[0]
 	if outcome.Failure != nil {
+		p.status(fmt.Sprintf("%s, %s: %s", job.Asset.ID, language, outcome.Failure.Code))
 		return preview.Page{Trouble: troubleOf(outcome.Failure, job.Bundle), Warnings: warnings}
 	}
-	language := job.Languages[0]
 	p.status(fmt.Sprintf("%s, %s: rendered in %d ms", job.Asset.ID, language, time.Since(started).Milliseconds()))
 	return preview.Page{
 		HTML: runner.Secured(outcome.Pages[language], job.Bundle), Files: executed.Published[language], Warnings: warnings,
