@@ -36,7 +36,7 @@ venv: .venv/made ## make .venv, the Python of demo and tests
 
 test: venv ## run every test, on real kernels, with the race detector
 	$(if $(RACE),,@echo "make test: no C compiler ($$(go env CC)), so without the race detector")
-	go test $(RACE) -timeout 20m $(GOTESTFLAGS) ./...
+	go test $(RACE) -timeout 30m $(GOTESTFLAGS) ./...
 
 e2e: venv ## only the scripts that use the program as people do
 	go test $(RACE) $(GOTESTFLAGS) -run TestScript ./cmd/nbpress
