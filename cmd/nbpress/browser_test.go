@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"nbpress/internal/testenv"
+	"nbpress/internal/testenv/browser"
 )
 
 // startPreview runs `nbpress preview` on a bundle until the test ends, and returns its
@@ -45,7 +46,7 @@ func startPreview(t testing.TB, bundle string) string {
 }
 
 // previewTab is a browser's tab with a preview in it.
-type previewTab struct{ testenv.Tab }
+type previewTab struct{ browser.Tab }
 
 // await waits until the frame shows a page, a trouble, or that something runs, and a text.
 func (b previewTab) await(what, text string) {
@@ -88,7 +89,7 @@ func TestPreview_FollowsItsAuthorInABrowser(t *testing.T) {
 	if status := run(t.Context(), []string{"new", bundle}, streams{strings.NewReader(""), io.Discard, io.Discard}); status != exitDone {
 		t.Fatal("nbpress new")
 	}
-	b := previewTab{testenv.NewTab(t)}
+	b := previewTab{browser.New(t)}
 	b.Open(startPreview(t, bundle))
 	template, notebook := filepath.Join(bundle, "template.html"), filepath.Join(bundle, "report.ipynb")
 	b.await("page", "1,846.1 kWh")
@@ -169,7 +170,7 @@ func TestPreview_KeepsAReportsScriptsApart(t *testing.T) {
 		fetch("/again/plant-1/en", {method: "POST"}).then(r => log("again-" + r.status), () => log("no-again"));
 		fetch("/about/plant-1/en").then(r => r.text()).then(() => log("about"), () => log("no-about"));
 	</script>`)
-	b := previewTab{testenv.NewTab(t)}
+	b := previewTab{browser.New(t)}
 	b.Open(startPreview(t, bundle))
 	b.await("page", "no-again")
 	b.await("page", "no-about")

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"nbpress/internal/testenv"
+	"nbpress/internal/testenv/browser"
 	"nbpress/runner"
 	"nbpress/runner/local"
 	"nbpress/runner/report"
@@ -255,7 +256,7 @@ func (w *xssWeb) visit(t *testing.T, which func(path string) bool, limit time.Du
 	w.mu.Lock()
 	clear(w.ran)
 	w.mu.Unlock()
-	tab := testenv.NewTab(t)
+	tab := browser.New(t)
 	tab.OnAlert(func(address string) {
 		w.mu.Lock()
 		w.ran[strings.TrimPrefix(address, w.server.URL)] = true

@@ -112,7 +112,7 @@ func encoded(s string) string {
 	return out.String()
 }
 
-func checkFrame(t *testing.T, o *oracle, i int, value string) {
+func checkFrame(t *testing.T, o oracle, i int, value string) {
 	t.Helper()
 	frame := frames[i]
 	source, used, problems := Substitute(frame.source, Values{"A": value})

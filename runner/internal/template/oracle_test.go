@@ -1,13 +1,8 @@
 package template
 
 import (
-	"bufio"
-	"bytes"
-	"context"
 	"encoding/json"
-	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -20,10 +15,7 @@ import (
 )
 
 // oracle is Jinja2 itself.
-type oracle struct {
-	in  io.Writer
-	out *bufio.Reader
-}
+type oracle struct{ python *testenv.Oracle }
 
 // said is what Jinja2 says of a template.
 type said struct {
@@ -39,50 +31,14 @@ type saidMessage struct {
 	Context, Text, Plural string
 }
 
-func newOracle(t testing.TB) *oracle {
+func newOracle(t testing.TB) oracle {
 	t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	cmd := exec.CommandContext(ctx, testenv.Python(t), "-I", "testdata/oracle.py")
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = in.Close()
-		if err := cmd.Wait(); err != nil {
-			t.Errorf("oracle: %v\n%s", err, stderr.Bytes())
-		}
-		cancel()
-	})
-	return &oracle{in: in, out: bufio.NewReaderSize(out, 1<<20)}
+	return oracle{testenv.NewOracle(t, "testdata/oracle.py")}
 }
 
-func (o *oracle) ask(t testing.TB, source string) said {
+func (o oracle) ask(t testing.TB, source string) (answer said) {
 	t.Helper()
-	question, err := json.Marshal(source)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := o.in.Write(append(question, '\n')); err != nil {
-		t.Fatal(err)
-	}
-	line, err := o.out.ReadBytes('\n')
-	if err != nil {
-		t.Fatal(err)
-	}
-	var answer said
-	if err := json.Unmarshal(line, &answer); err != nil {
-		t.Fatal(err)
-	}
+	o.python.Ask(t, source, &answer)
 	return answer
 }
 

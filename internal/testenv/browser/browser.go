@@ -1,4 +1,5 @@
-package testenv
+// Package browser leads a real Chromium from tests.
+package browser
 
 import (
 	"context"
@@ -23,9 +24,9 @@ type Tab struct {
 	within func() (context.Context, context.CancelFunc) // for one action
 }
 
-// NewTab starts a Chromium, which ends with the test: $NBPRESS_TEST_CHROMIUM, else
+// New starts a Chromium, which ends with the test: $NBPRESS_TEST_CHROMIUM, else
 // chromium or google-chrome of $PATH.
-func NewTab(t testing.TB) Tab {
+func New(t testing.TB) Tab {
 	t.Helper()
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(chromium(t)), chromedp.NoSandbox, // as root there is none
