@@ -29,7 +29,8 @@ translation, marked as fuzzy; what is no longer needed is kept at the end of the
 
 The languages are those of config.json, else the folders of languages/. What is missing
 is made. Pages use messages.po where messages.mo is missing or older, with a warning;
---compile makes it. A comment {# TRANSLATORS: ... #} right before a text goes with it.`,
+--compile makes it. A comment {# TRANSLATORS: ... #} goes with the text behind it, on its
+line or the next one.`,
 		Example: `  nbpress messages weekly-energy
   nbpress messages weekly-energy --compile`,
 		Args: cobra.ExactArgs(1),

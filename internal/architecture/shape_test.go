@@ -98,7 +98,7 @@ func shapeRules(max budget) []rule {
 				"runner/local.StartSpec os.Environ":             "as StartKernel",
 				"runner/local.kernelPython os.LookupEnv":        "as StartKernel, whose Python it finds",
 				"internal/testenv.Python os.Getenv":             "a machine without .venv names its Python so",
-				"internal/testenv/browser.chromium os.Getenv":           "a machine whose Chromium has another name says so",
+				"internal/testenv/browser.chromium os.Getenv":   "a machine whose Chromium has another name says so",
 				"internal/testenv.HeedSignals os/signal.Notify": "tests' programs must not inherit what the tests are to ignore",
 			},
 		},

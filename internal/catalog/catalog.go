@@ -61,7 +61,8 @@ func (m *Message) Translated() bool {
 func (m *Message) Fuzzy() bool { return slices.Contains(m.Flags, fuzzyFlag) }
 
 // Find returns the message with a text, nil where the catalog has none that is not
-// obsolete.
+// obsolete. It remembers what there is: a catalog must not change after the first call,
+// nor be asked by two at once before.
 func (c *Catalog) Find(context, text string) *Message {
 	if c.byKey == nil {
 		c.byKey = c.index()
@@ -80,6 +81,17 @@ func (c *Catalog) Translate(context, text string, n int) (string, bool) {
 		return m.Translations[0], true
 	}
 	return m.Translations[min(c.Form(n), len(m.Translations)-1)], true
+}
+
+// Fallbacks are the languages whose catalogs translate a page, the first that knows a
+// message: ca_ES, then ca. Python's gettext does so as well, and also takes ca_ES for ca,
+// and so for each language that it knows a country of; nobody who writes "ca" means that.
+func Fallbacks(language string) []string {
+	base, _, region := strings.Cut(language, "_")
+	if !region {
+		return []string{language}
+	}
+	return []string{language, base}
 }
 
 // index returns the catalog's messages by their keys, obsolete ones left out.

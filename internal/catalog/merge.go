@@ -38,11 +38,14 @@ func (c *Catalog) Merge(messages []*Message) Merged {
 		merged = append(merged, m)
 	}
 	left := c.leftOver(gone)
+	used := map[*Message]bool{} // of left: their translations live on
 	for _, m := range fresh {
 		if like := mostLike(m, left); like != nil {
 			m.guessFrom(like)
+			used[like] = true
 		}
 	}
+	left = slices.DeleteFunc(left, func(m *Message) bool { return used[m] })
 	for _, m := range merged {
 		switch {
 		case m.Fuzzy():

@@ -33,6 +33,18 @@ func Placeholders(text string) []string {
 	return found
 }
 
+// conversion matches what Python's % takes for a placeholder, and "%%".
+var conversion = regexp.MustCompile(`%%|%(?:\([^()]*\))?[-+#0]*(?:\*|[0-9]*)(?:\.(?:\*|[0-9]+))?[hlL]?[diouxXeEfFgGcrsa]`)
+
+// stray reports whether a text that Python formats with % holds a % that is neither a
+// placeholder nor doubled: it ends the page.
+func stray(text string) bool { return strings.Contains(conversion.ReplaceAllString(text, ""), "%") }
+
+// formatted reports whether placeholders are of Python's %.
+func formatted(placeholders []string) bool {
+	return slices.ContainsFunc(placeholders, func(p string) bool { return p[0] == '%' })
+}
+
 // percentSign reports whether "%d" is not one: as in "20%de".
 func percentSign(text string, start, end int) bool {
 	letter := func(i int) bool {
@@ -55,6 +67,9 @@ func (m *Message) Disagree() string {
 	for _, translation := range m.Translations {
 		if translation == "" {
 			continue
+		}
+		if formatted(known) && stray(translation) {
+			return "it holds a % that is no placeholder; write %%"
 		}
 		got := Placeholders(translation)
 		for _, p := range got {

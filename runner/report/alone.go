@@ -5,6 +5,7 @@ import (
 	"path"
 	"strings"
 
+	"nbpress/internal/catalog"
 	"nbpress/internal/strict"
 	"nbpress/runner/internal/template"
 )
@@ -56,7 +57,7 @@ func LoadPage(fsys fs.FS, name, first, engine, language string, d *Defaults) (Pa
 			}
 		}
 	}
-	for _, code := range fallbacks(language) {
+	for _, code := range catalog.Fallbacks(language) {
 		add(catalogPath(code, "mo"), false)
 		add(catalogPath(code, "po"), false)
 	}
@@ -65,7 +66,7 @@ func LoadPage(fsys fs.FS, name, first, engine, language string, d *Defaults) (Pa
 
 // Catalogs takes the catalogs that translate a page in a language from another folder.
 func (p *Page) Catalogs(folder fs.FS, language string) {
-	for _, code := range fallbacks(language) {
+	for _, code := range catalog.Fallbacks(language) {
 		for _, kind := range []string{"mo", "po"} {
 			file := catalogPath(code, kind)
 			delete(p.Files, file)
@@ -80,7 +81,7 @@ func (p *Page) Catalogs(folder fs.FS, language string) {
 // missing or old.
 func (p *Page) Compile(language string) []strict.Problem {
 	var problems []strict.Problem
-	for _, code := range fallbacks(language) {
+	for _, code := range catalog.Fallbacks(language) {
 		_, warning, more := readCatalogs(p.Files, code)
 		problems = append(problems, more...)
 		if warning != "" {

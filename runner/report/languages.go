@@ -73,7 +73,7 @@ func catalogPath(language, kind string) string {
 // hasCatalog reports whether pages in a language are translated: by a catalog of its
 // own, or of the language without its region.
 func (l *loader) hasCatalog(language string) bool {
-	for _, code := range fallbacks(language) {
+	for _, code := range catalog.Fallbacks(language) {
 		_, mo := l.bundle.Files[catalogPath(code, "mo")]
 		_, po := l.bundle.Files[catalogPath(code, "po")]
 		if mo || po {
@@ -81,16 +81,6 @@ func (l *loader) hasCatalog(language string) bool {
 		}
 	}
 	return false
-}
-
-// fallbacks are the codes whose catalogs translate a page, as Python's gettext takes
-// them: ca_ES, then ca.
-func fallbacks(language string) []string {
-	base, _, region := strings.Cut(language, "_")
-	if !region {
-		return []string{language}
-	}
-	return []string{language, base}
 }
 
 // catalogs are those of one language.
@@ -162,7 +152,7 @@ func (l *loader) checkCatalogs(language string) {
 // wants reports whether a catalog translates any page of the report.
 func (l *loader) wants(code string) bool {
 	return slices.ContainsFunc(l.bundle.Config.Languages, func(language string) bool {
-		return slices.Contains(fallbacks(language), code)
+		return slices.Contains(catalog.Fallbacks(language), code)
 	})
 }
 

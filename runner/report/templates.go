@@ -71,17 +71,16 @@ func (f templateFolders) all() []string {
 
 // checkTemplates looks whether the templates are there, are text, and close their tags.
 func (l *loader) checkTemplates() {
-	data, ok := l.need(TemplateFile, "add the Jinja2 template of the page")
-	if !ok {
-		return
-	}
-	if at, what := textProblem(l.path(TemplateFile), data); what != "" {
-		l.problem(at, what, "save it as UTF-8")
+	if _, ok := l.need(TemplateFile, "add the Jinja2 template of the page"); !ok {
 		return
 	}
 	folders := templateFolders{l.options.Defaults.beside(l.bundle.Files), l.bundle.Includes}
 	l.templates = folders.reach(TemplateFile, template.Engine(l.bundle.Config.Engine))
 	for _, file := range sortedKeys(l.templates) {
+		if at, what := textProblem(file, folders.files[file]); what != "" {
+			l.problem(l.inTemplate(file, at.Line, at.Column), what, "save it as UTF-8")
+			continue
+		}
 		for _, p := range l.templates[file].Problems {
 			l.problem(l.inTemplate(file, p.Line, p.Column), p.What, p.Do)
 		}

@@ -5,6 +5,7 @@ import (
 	"path"
 	"strings"
 
+	"nbpress/internal/catalog"
 	"nbpress/internal/strict"
 	"nbpress/runner/internal/template"
 )
@@ -14,10 +15,14 @@ func (l *loader) checkTranslations() {
 	for _, language := range sortedKeys(l.catalogs) {
 		l.checkMessages(language)
 	}
-	told := map[[2]string]bool{}
+	type use struct {
+		context, text string
+		plural        bool
+	}
+	told := map[use]bool{}
 	for _, file := range sortedKeys(l.templates) {
 		for _, m := range l.templates[file].Messages {
-			if key := [2]string{m.Context, m.Text}; !told[key] { // once, however often it is used
+			if key := (use{m.Context, m.Text, m.Plural != ""}); !told[key] { // once, however often it is used
 				told[key] = true
 				l.checkTranslated(file, m)
 			}
@@ -43,11 +48,11 @@ func (l *loader) checkTranslated(file string, m template.Message) {
 	}
 	at := l.inTemplate(file, m.Line, m.Column)
 	if len(missing) > 0 {
-		l.problem(at, fmt.Sprintf("%s is not translated into %s", shortened(m.Text), strings.Join(missing, ", ")),
+		l.problem(at, fmt.Sprintf("%s is not translated into %s", strict.Quote(m.Text), strings.Join(missing, ", ")),
 			"nbpress messages lists it in the catalogs' messages.po; translate it there")
 	}
 	if len(fuzzy) > 0 {
-		l.problem(at, fmt.Sprintf("the translation of %s into %s is marked as fuzzy, so it is not used", shortened(m.Text), strings.Join(fuzzy, ", ")),
+		l.problem(at, fmt.Sprintf("the translation of %s into %s is marked as fuzzy, so it is not used", strict.Quote(m.Text), strings.Join(fuzzy, ", ")),
 			"look at it in messages.po, and remove the mark")
 	}
 }
@@ -55,13 +60,16 @@ func (l *loader) checkTranslated(file string, m template.Message) {
 // translated reports whether a page in a language has a translation of a message, whether
 // there is one that is marked as fuzzy, and whether a catalog could be read at all.
 func (l *loader) translated(language string, m template.Message) (translated, doubted, readable bool) {
-	for _, code := range fallbacks(language) {
+	for _, code := range catalog.Fallbacks(language) {
 		c, ok := l.catalogs[code]
 		if !ok {
 			continue
 		}
 		readable = true
 		found := c.used().Find(m.Context, m.Text)
+		if found != nil && m.Plural != "" && found.Plural == "" {
+			continue // Python finds plurals by both forms
+		}
 		if found != nil && found.Translated() {
 			return true, false, true
 		}
@@ -88,10 +96,10 @@ func (l *loader) checkMessages(language string) {
 		}
 		at := strict.Position{File: l.path(file), Line: max(m.TranslationLine, 1), Column: 1}
 		if what := m.Disagree(); what != "" {
-			l.problem(at, fmt.Sprintf("the translation of %s: %s", shortened(m.Text), what), "use the message's own placeholders")
+			l.problem(at, fmt.Sprintf("the translation of %s: %s", strict.Quote(m.Text), what), "use the message's own placeholders")
 		}
 		if tag := m.Markup(); tag != "" && escaped[[2]string{m.Context, m.Text}] {
-			l.problem(at, fmt.Sprintf("the translation of %s holds %s, which the page shows as text", shortened(m.Text), tag),
+			l.problem(at, fmt.Sprintf("the translation of %s holds %s, which the page shows as text", strict.Quote(m.Text), tag),
 				"take it out, or let the template say {% trans %}, or _(...)|safe")
 		}
 	}
@@ -109,13 +117,4 @@ func (l *loader) escapedMessages() map[[2]string]bool {
 		}
 	}
 	return escaped
-}
-
-// shortened quotes a message in a problem.
-func shortened(text string) string {
-	const most = 60
-	if runes := []rune(text); len(runes) > most {
-		text = string(runes[:most]) + "..."
-	}
-	return strict.Quote(text)
 }

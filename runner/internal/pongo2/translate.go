@@ -1,8 +1,6 @@
 package pongo2
 
 import (
-	"strings"
-
 	"github.com/flosch/pongo2/v6"
 
 	"nbpress/internal/catalog"
@@ -12,11 +10,7 @@ import (
 // npgettext, by the catalogs of the language, then of the language without its region.
 func translations(files map[string][]byte, language string) pongo2.Context {
 	var catalogs []*catalog.Catalog
-	codes := []string{language}
-	if base, _, region := strings.Cut(language, "_"); region {
-		codes = append(codes, base)
-	}
-	for _, code := range codes {
+	for _, code := range catalog.Fallbacks(language) {
 		c, err := catalog.ParseMO(files["languages/"+code+"/LC_MESSAGES/messages.mo"])
 		if err == nil { // one that is there and cannot be read never comes this far
 			catalogs = append(catalogs, c)

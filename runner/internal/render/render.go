@@ -145,7 +145,7 @@ func timeLeft(ctx context.Context) time.Duration {
 		return 0
 	}
 	left := time.Until(deadline)
-	return max(left-min(left/5, time.Second), time.Millisecond)
+	return max(left-min(left/5, 3*time.Second), time.Millisecond) // of which it needs some to start
 }
 
 // limited keeps the first limit bytes and swallows the rest, so that the writer is

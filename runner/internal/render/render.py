@@ -152,7 +152,7 @@ def render(request, language, data, warnings, compiled, limit):
     environment.install_gettext_translations(catalog_of(language))
     try:
         template = environment.get_template(request["template"])
-        page = gathered(template.generate(data), limit)
+        page = gathered(template, data, limit)
     except jinja2.TemplateSyntaxError as err:
         raise Refused("template_error", f"{err.message}", relative(err.filename) or err.name, err.lineno)
     except PageTooLarge as large:
@@ -171,18 +171,28 @@ class PageTooLarge(Exception):
         self.file, self.line = file, line
 
 
-def gathered(stream, limit):
+def gathered(template, data, limit):
     """Joins what a template yields, until it is too much."""
-    chunks, size = [], 0
+    chunks, size, stream = [], 0, template.generate(data)
     while some := list(itertools.islice(stream, 64)):
         chunks += some
         size += sum(map(len, some))
         if size > limit:
-            raise PageTooLarge(*suspended(stream))
+            del chunks, some
+            raise PageTooLarge(*outgrown(template.generate(data), limit))
     page = "".join(chunks).encode()
     if len(page) > limit:
         raise PageTooLarge(None, None)
     return page
+
+
+def outgrown(stream, limit):
+    """Returns the template's file and line at which a page, made once more, is too large."""
+    for chunk in stream:
+        limit -= len(chunk)
+        if limit < 0:
+            return suspended(stream)
+    return None, None
 
 
 def suspended(generator):
@@ -197,11 +207,23 @@ def suspended(generator):
 
 
 def catalog_of(language):
-    try:
-        return gettext.translation("messages", os.path.join(BUNDLE, "languages"), languages=[language], fallback=True)
-    except Exception as err:  # gettext names no class for a malformed catalog
-        raise Refused("template_error", f"the catalog of {language} cannot be read: {type(err).__name__}: {err}",
-                      f"languages/{language}/LC_MESSAGES/messages.mo")
+    """Returns the catalog of a language, with that of the language without its country behind it.
+
+    gettext.translation would take a country's for a language, too: ca_ES for ca.
+    """
+    found = gettext.NullTranslations()
+    for code in (language.partition("_")[0], language) if "_" in language else (language,):
+        name = f"languages/{code}/LC_MESSAGES/messages.mo"
+        try:
+            with open(os.path.join(BUNDLE, *name.split("/")), "rb") as file:
+                catalog = gettext.GNUTranslations(file)
+        except FileNotFoundError:
+            continue
+        except Exception as err:  # gettext names no class for a malformed catalog
+            raise Refused("template_error", f"the catalog of {code} cannot be read: {type(err).__name__}: {err}", name)
+        catalog.add_fallback(found)
+        found = catalog
+    return found
 
 
 def refused(err, template):

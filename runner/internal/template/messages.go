@@ -134,7 +134,7 @@ func (p *parser) safe(i int) bool {
 const remarkMark = "TRANSLATORS:"
 
 // remarks returns the author's remark in the last comment, if that ends at most one line
-// above this token.
+// above this token. It is for one message.
 func (p *parser) remarks() []string {
 	if p.remark < 0 {
 		return nil
@@ -146,6 +146,7 @@ func (p *parser) remarks() []string {
 	if !strings.HasPrefix(body, remarkMark) || here > ended+1 {
 		return nil
 	}
+	p.remark = -1
 	var lines []string
 	for line := range strings.SplitSeq(body, "\n") {
 		lines = append(lines, strings.TrimSpace(line))

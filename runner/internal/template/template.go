@@ -24,7 +24,7 @@ type Message struct {
 	Text         string
 	Plural       string // "" where there is only one form
 	Line, Column int
-	Remarks      []string // of the author, for translators: {# TRANSLATORS: ... #} right before it
+	Remarks      []string // of the author, for translators: {# TRANSLATORS: ... #} before it, at most one line above
 	// Markup reports that a translation may hold HTML: it stands in {% trans %}, or is
 	// marked as safe. Elsewhere autoescape shows tags as text.
 	Markup bool
@@ -66,7 +66,7 @@ type parser struct {
 	places places
 	tokens []token
 	at     int
-	remark int // the last comment, with nothing but blanks and tags behind it; -1 for none
+	remark int // the last comment that no message has taken yet; -1 for none
 	found  Template
 }
 
@@ -95,10 +95,6 @@ func (p *parser) parse(engine Engine, whole bool) {
 		switch t := p.tokens[p.at]; t.kind {
 		case comment:
 			p.remark = p.at
-		case data:
-			if strings.TrimSpace(t.text) != "" {
-				p.remark = -1
-			}
 		case tagBegin:
 			blocks.tag()
 			if engine == Jinja2 && p.peek(1).is(name, "trans") {
