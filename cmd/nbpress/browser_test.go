@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -181,89 +180,4 @@ func TestPreview_KeepsAReportsScriptsApart(t *testing.T) {
 	if title != "Preview: Weekly" {
 		t.Errorf("the toolbar's title is %q", title)
 	}
-}
-
-func TestPreview_BeginsWithABrokenBundleAndRecovers(t *testing.T) {
-	bundle := filepath.Join(t.TempDir(), "weekly")
-	if status := run(t.Context(), []string{"new", bundle}, streams{strings.NewReader(""), io.Discard, io.Discard}); status != exitDone {
-		t.Fatal("nbpress new")
-	}
-	config := filepath.Join(bundle, "config.json")
-	rewrite(t, config, `"languages"`, `"langauges"`)
-	address := startPreview(t, bundle)
-	events := eventsOf(t, address)
-	if page := get(t, address+"/page/-/-/index.html"); !strings.Contains(page, "unknown key &#34;langauges&#34;") || !strings.Contains(page, "did you mean") {
-		t.Errorf("the page is\n%s", page)
-	}
-	rewrite(t, config, `"langauges"`, `"languages"`)
-	for shown := false; !shown; {
-		select {
-		case <-events:
-			shown = strings.Contains(get(t, address+"/page/plant-1/en/index.html"), "1,846.1 kWh")
-		case <-time.After(time.Minute):
-			t.Fatal("the page does not come back")
-		}
-	}
-}
-
-// BenchmarkPreview is the time from a saved template to the page that shows it, as a
-// browser comes to it: told by an event, it asks for the page.
-func BenchmarkPreview(b *testing.B) {
-	bundle := filepath.Join(b.TempDir(), "weekly")
-	if status := run(b.Context(), []string{"new", bundle}, streams{strings.NewReader(""), io.Discard, io.Discard}); status != exitDone {
-		b.Fatal("nbpress new")
-	}
-	address := startPreview(b, bundle)
-	page := func() string { return get(b, address+"/page/plant-1/en/index.html") }
-	events := eventsOf(b, address)
-	for !strings.Contains(page(), "1,846.1 kWh") {
-		<-events
-	}
-	shown := "<h1>{{ title }}</h1>"
-	for n := 0; b.Loop(); n++ {
-		heading := fmt.Sprintf("<h1>Save %d</h1>", n)
-		rewrite(b, filepath.Join(bundle, "template.html"), shown, heading)
-		shown = heading
-		for saved := false; !saved; saved = strings.Contains(page(), heading) {
-			<-events
-		}
-	}
-}
-
-// get returns what a server answers.
-func get(t testing.TB, address string) string {
-	t.Helper()
-	answer, err := http.Get(address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer answer.Body.Close()
-	body, err := io.ReadAll(answer.Body)
-	if err != nil || answer.StatusCode != http.StatusOK {
-		t.Fatalf("%s: %s, %v", address, answer.Status, err)
-	}
-	return string(body)
-}
-
-// eventsOf yields whenever a preview tells its toolbar that pages changed.
-func eventsOf(t testing.TB, address string) <-chan struct{} {
-	t.Helper()
-	answer, err := http.Get(address + "/events")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = answer.Body.Close() })
-	events := make(chan struct{}, 1000)
-	go func() { // ends with the server, or when the body is closed
-		version := ""
-		for lines := bufio.NewScanner(answer.Body); lines.Scan(); {
-			data, isEvent := strings.CutPrefix(lines.Text(), `data: {"version":`)
-			now, _, _ := strings.Cut(data, ",")
-			if isEvent && now != version {
-				version = now
-				events <- struct{}{}
-			}
-		}
-	}()
-	return events
 }

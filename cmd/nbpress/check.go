@@ -123,9 +123,7 @@ func printProblems(out io.Writer, problems []strict.Problem, format string) erro
 		case "text":
 			fmt.Fprintln(out, p)
 		case "github":
-			// https://docs.github.com/actions/reference/workflow-commands: these three would end the message
-			text := strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A").Replace(sentence(p))
-			fmt.Fprintf(out, "::error file=%s,line=%d,col=%d::%s\n", path.Clean(p.File), p.Line, p.Column, text)
+			fmt.Fprintf(out, "::error file=%s,line=%d,col=%d::%s\n", commandProperty.Replace(path.Clean(p.File)), p.Line, p.Column, commandText.Replace(sentence(p)))
 		}
 	}
 	if len(problems) > 0 {
@@ -133,6 +131,13 @@ func printProblems(out io.Writer, problems []strict.Problem, format string) erro
 	}
 	return nil
 }
+
+// What would end a workflow command's text, or one of its properties, as the runner's own
+// toolkit writes it: https://github.com/actions/toolkit/blob/main/packages/core/src/command.ts.
+var (
+	commandText     = strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A")
+	commandProperty = strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A", ":", "%3A", ",", "%2C")
+)
 
 func sentence(p strict.Problem) string {
 	if p.Do == "" {

@@ -57,6 +57,7 @@ func makeReport(std streams, dir, title string) error {
 	if strings.ContainsAny(title, "\"\\\n\r\t") || len(title) > 200 {
 		return wrongUse(errors.New("--title is one line of at most 200 characters, without quotes and backslashes"))
 	}
+	made := missing(dir)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
@@ -64,6 +65,7 @@ func makeReport(std streams, dir, title string) error {
 	if err != nil {
 		return err
 	}
+	var written []string
 	err = fs.WalkDir(files, ".", func(name string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
 			return err
@@ -72,20 +74,40 @@ func makeReport(std streams, dir, title string) error {
 		if err != nil {
 			return err
 		}
+		written = append(written, filepath.Join(dir, name))
 		return os.WriteFile(filepath.Join(dir, name), []byte(strings.ReplaceAll(string(data), titleMark, title)), 0o644)
 	})
-	if err != nil {
-		return err
+	if err == nil {
+		err = checkNew(dir)
 	}
-	if err := checkNew(dir); err != nil {
-		return err
+	if err != nil {
+		return errors.Join(err, removeEach(append(written, made...)))
 	}
 	fmt.Fprintf(std.out, "%s: config.json, report.ipynb, template.html\n\nLook at it:   nbpress preview %s\nRun it:       nbpress run %s\nBefore merge: nbpress check %s\n", dir, dir, dir, dir)
 	return nil
 }
 
-// checkNew says what the folder's name or its repository make wrong with the report, and
-// takes the folder away again.
+// missing lists the folders that are to be made for dir, the innermost first.
+func missing(dir string) []string {
+	var folders []string
+	for dir = filepath.Clean(dir); !exists(dir); dir = filepath.Dir(dir) {
+		folders = append(folders, dir)
+	}
+	return folders
+}
+
+// removeEach takes away again what was made, in this order.
+func removeEach(paths []string) error {
+	var errs []error
+	for _, path := range paths {
+		if err := os.Remove(path); !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// checkNew says what the folder's name or its repository make wrong with the report.
 func checkNew(dir string) error {
 	t, name, err := treeOf(dir)
 	if err != nil {
@@ -96,7 +118,7 @@ func checkNew(dir string) error {
 	if problems = append(problems, more...); len(problems) == 0 {
 		return nil
 	}
-	return wrongUse(errors.Join(invalidBundle{t, strict.Sort(problems)}, os.RemoveAll(dir)))
+	return wrongUse(invalidBundle{t, strict.Sort(problems)})
 }
 
 // titleOf makes a title of a folder's name.

@@ -59,6 +59,9 @@ func runPreview(ctx context.Context, std streams, dir string, flags runFlags, po
 	if !exists(filepath.Join(dir, report.ConfigFile)) {
 		return wrongUse(fmt.Errorf("%s is no bundle: it has no %s", dir, report.ConfigFile))
 	}
+	if err := flags.checkDays(); err != nil {
+		return wrongUse(err)
+	}
 	exec, err := local.New(ctx, local.Options{Python: choosePython(flags.python), Init: selfInit(), Log: consoleLog(std)})
 	if err != nil {
 		return err

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"maps"
 	"os"
-	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -56,11 +55,12 @@ type previewExecution struct {
 	done    bool
 	outcome runner.Outcome
 	err     error
+	written []byte // an output.json that its author wrote since; nil for none
 }
 
 func newPreviewed(dir string, flags runFlags, exec runner.Executor, jinja2 runner.Renderer) *previewed {
 	p := &previewed{dir: dir, flags: flags, exec: exec, jinja2: jinja2, executions: map[string]*previewExecution{}}
-	p.choices = preview.Choices{Title: filepath.Base(dir), Assets: []preview.Asset{{ID: "-"}}, Languages: []string{"-"}}
+	p.choices = preview.Choices{Title: filepath.Base(dir), Assets: []preview.Asset{{ID: "-", Languages: []string{"-"}}}}
 	ctx, cancel := context.WithCancel(context.Background())
 	p.end, p.spawn = cancel, func(work func(ctx context.Context)) context.CancelFunc {
 		own, cancel := context.WithCancel(ctx)
@@ -106,8 +106,8 @@ func (p *previewed) reload() {
 			p.forget()
 		}
 	}
-	if e := p.executions[p.shown]; written != nil && !bytes.Equal(written, p.written) && e != nil && e.done && e.err == nil {
-		e.outcome.Failure, e.outcome.Outputs = nil, runner.Outputs{p.shownLanguage(): written}
+	if e := p.executions[p.shown]; written != nil && !bytes.Equal(written, p.written) && e != nil {
+		e.written = written
 	}
 	p.written = written
 	p.mu.Unlock()
@@ -122,20 +122,14 @@ func (p *previewed) forget() {
 	clear(p.executions)
 }
 
-// shownLanguage is the language of execution of what was asked for last.
-func (p *previewed) shownLanguage() string {
-	_, language, _ := strings.Cut(p.shown, "\n")
-	return language
-}
-
-// executionInputs is what executions of the notebook depend on: all but the templates,
-// the catalogs and the outputs that Jupyter stores in the notebook.
+// executionInputs is what executions of the notebook depend on: all but the page's
+// templates, the catalogs and the outputs that Jupyter stores in the notebook.
 func executionInputs(b *report.Bundle) (sum [sha256.Size]byte) {
 	h := sha256.New()
 	for _, name := range slices.Sorted(maps.Keys(b.Files)) {
 		switch {
 		case name == report.NotebookFile, name == report.ConfigFile, strings.HasPrefix(name, "languages/"):
-		case slices.Contains([]string{".html", ".htm", ".xml", ".jinja", ".jinja2", ".j2"}, path.Ext(name)):
+		case slices.Contains(b.Templates, name):
 		default:
 			fmt.Fprintf(h, "%q %q\n", name, b.Files[name])
 		}
@@ -158,14 +152,16 @@ func (p *previewed) Choices() preview.Choices {
 
 // choicesOf returns what a bundle offers.
 func choicesOf(b *report.Bundle) preview.Choices {
-	c := preview.Choices{
-		Title:     cmp.Or(b.Config.Title, b.Name),
-		Languages: append(slices.Clone(b.Config.Languages), report.PseudoLanguage),
-	}
+	c := preview.Choices{Title: cmp.Or(b.Config.Title, b.Name)}
 	for _, a := range b.Config.Assets {
-		c.Assets = append(c.Assets, preview.Asset{ID: a.ID, Name: a.Name})
+		c.Assets = append(c.Assets, preview.Asset{ID: a.ID, Name: a.Name, Languages: previewLanguages(b, a)})
 	}
 	return c
+}
+
+// previewLanguages are those of an asset's pages, and the one that nobody speaks.
+func previewLanguages(b *report.Bundle, a report.Asset) []string {
+	return append(slices.Clone(b.AssetLanguages(a)), report.PseudoLanguage)
 }
 
 // Again implements preview.Report.
@@ -196,7 +192,7 @@ func (p *previewed) job(asset, language string) (runner.Job, error) {
 		return runner.Job{}, p.broken
 	}
 	i := slices.IndexFunc(p.bundle.Config.Assets, func(a report.Asset) bool { return a.ID == asset })
-	if i < 0 || language != report.PseudoLanguage && !slices.Contains(p.bundle.Config.Languages, language) {
+	if i < 0 || !slices.Contains(previewLanguages(p.bundle, p.bundle.Config.Assets[i]), language) {
 		return runner.Job{}, fmt.Errorf("the report has no asset %q, or no language %q", asset, language)
 	}
 	now := time.Now()
@@ -228,6 +224,10 @@ func (p *previewed) Page(ctx context.Context, asset, language string) preview.Pa
 		return preview.Page{Running: "the preview has ended"}
 	}
 	doing, outcome, failed := e.doing, e.outcome, e.err
+	if e.written != nil && failed == nil {
+		_, executedIn, _ := strings.Cut(p.shown, "\n")
+		outcome.Failure, outcome.Outputs = nil, runner.Outputs{executedIn: e.written}
+	}
 	p.mu.Unlock()
 	switch {
 	case doing != "":
@@ -244,6 +244,9 @@ func (p *previewed) Page(ctx context.Context, asset, language string) preview.Pa
 func (p *previewed) execute(job runner.Job) *previewExecution {
 	e := &previewExecution{doing: "start"}
 	p.executions[keyOf(job)] = e
+	if !job.Bundle.ExecutePerLanguage {
+		job.Languages = previewLanguages(job.Bundle, job.Asset)
+	}
 	started := time.Now()
 	job.Progress = func(s runner.Step) {
 		text := s.Stage

@@ -149,22 +149,43 @@ func (f runFlags) chosen(bundle *report.Bundle) ([]report.Asset, error) {
 
 func (f runFlags) languagesOf(bundle *report.Bundle, asset report.Asset) []string {
 	if len(f.languages) > 0 {
-		return f.languages
+		var once []string
+		for _, l := range f.languages {
+			if !slices.Contains(once, l) {
+				once = append(once, l)
+			}
+		}
+		return once
 	}
 	return bundle.AssetLanguages(asset)
 }
 
+// checkDays says what is wrong with the window asked for.
+func (f runFlags) checkDays() error {
+	if f.window != "" {
+		_, err := schedule.ParseWindow(f.window, "", "")
+		return err
+	}
+	if f.from == "" {
+		return nil
+	}
+	for _, day := range []string{f.from, f.to} {
+		if _, err := time.Parse(time.DateOnly, day); err != nil {
+			return fmt.Errorf("%q is no day; write it as 2026-11-23", day)
+		}
+	}
+	if f.to < f.from {
+		return fmt.Errorf("--to %s lies before --from %s", f.to, f.from)
+	}
+	return nil
+}
+
 // days returns the window asked for, else the one of a slot that is due now.
 func (f runFlags) days(bundle *report.Bundle, now time.Time) (runner.Window, error) {
+	if err := f.checkDays(); err != nil {
+		return runner.Window{}, err
+	}
 	if f.from != "" {
-		for _, day := range []string{f.from, f.to} {
-			if _, err := time.Parse(time.DateOnly, day); err != nil {
-				return runner.Window{}, fmt.Errorf("%q is no day; write it as 2026-11-23", day)
-			}
-		}
-		if f.to < f.from {
-			return runner.Window{}, fmt.Errorf("--to %s lies before --from %s", f.to, f.from)
-		}
 		return runner.Window{FromDay: runner.Day(f.from), ToDay: runner.Day(f.to)}, nil
 	}
 	w := bundle.Config.Window

@@ -67,8 +67,10 @@ func cmdBundles(ts *testscript.TestScript, neg bool, args []string) {
 			source = []byte(plainNotebook)
 		}
 		ts.Check(os.RemoveAll(filepath.Join(dir, "report.py")))
+		notebook, err := notebookOf(source)
+		ts.Check(err)
 		for name, content := range map[string][]byte{
-			"config.json": []byte(plainConfig), "template.html": []byte(plainTemplate), "report.ipynb": notebookOf(ts, source),
+			"config.json": []byte(plainConfig), "template.html": []byte(plainTemplate), "report.ipynb": notebook,
 		} {
 			if file := filepath.Join(dir, name); !exists(file) {
 				ts.Check(os.WriteFile(file, content, 0o644))
@@ -77,7 +79,7 @@ func cmdBundles(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-func notebookOf(ts *testscript.TestScript, source []byte) []byte {
+func notebookOf(source []byte) ([]byte, error) {
 	var cells []map[string]any
 	if !bytes.HasPrefix(source, []byte("# %%")) {
 		source = append([]byte("# %%\n"), source...)
@@ -93,11 +95,9 @@ func notebookOf(ts *testscript.TestScript, source []byte) []byte {
 			"execution_count": nil, "outputs": []any{}, "source": strings.TrimRight(text, "\n"),
 		})
 	}
-	data, err := json.MarshalIndent(map[string]any{
+	return json.MarshalIndent(map[string]any{
 		"cells": cells, "metadata": map[string]any{}, "nbformat": 4, "nbformat_minor": 5,
 	}, "", " ")
-	ts.Check(err)
-	return data
 }
 
 // cmdMerge merges a folder as the whole content of a bare repository's main branch,

@@ -24,7 +24,7 @@ type pages struct {
 }
 
 func (p pages) Choices() preview.Choices {
-	return preview.Choices{Title: "Energy <&>", Assets: []preview.Asset{{ID: "plant-1", Name: "One"}}, Languages: []string{"en"}}
+	return preview.Choices{Title: "Energy <&>", Assets: []preview.Asset{{ID: "plant-1", Name: "One", Languages: []string{"en"}}}}
 }
 
 func (p pages) Page(_ context.Context, _, language string) preview.Page {
@@ -127,6 +127,14 @@ func TestServer_AnswersToThisMachineAlone(t *testing.T) {
 		})
 		if answer.StatusCode != want {
 			t.Errorf("from the origin %q: %s", origin, answer.Status)
+		}
+	}
+	// Another site may link to the preview, and has the browser ask for nothing else. The page
+	// in the frame is another site: it sees the files beside it.
+	for path, want := range map[string]int{"/": 200, "/page/plant-1/en/index.html": 403, "/about/plant-1/en": 403, "/events": 403, "/page/plant-1/en/a.svg": 404} {
+		answer, _ := ask(t, "GET", server.URL+path, func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "cross-site") })
+		if answer.StatusCode != want {
+			t.Errorf("%s for another site: %s", path, answer.Status)
 		}
 	}
 	if len(report.again) != 2 || <-report.again != "plant-1 en" {

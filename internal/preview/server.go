@@ -1,14 +1,17 @@
 package preview
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	_ "embed"
 	"encoding/json"
 	"fmt"
 	"html/template"
+	"maps"
 	"net"
 	"net/http"
+	"path"
 	"slices"
 	"strings"
 	"sync"
@@ -27,15 +30,20 @@ type Report interface {
 
 // Choices are what the toolbar offers.
 type Choices struct {
-	Title     string   `json:"title"`
-	Assets    []Asset  `json:"assets"`
-	Languages []string `json:"languages"`
+	Title  string  `json:"title"`
+	Assets []Asset `json:"assets"`
 }
 
 // Asset is one of a report's.
 type Asset struct {
-	ID   string `json:"id"`
-	Name string `json:"name"`
+	ID        string   `json:"id"`
+	Name      string   `json:"name"`
+	Languages []string `json:"languages"` // of its pages
+}
+
+// offers reports whether there is a page of an asset in a language to choose.
+func (c Choices) offers(asset, language string) bool {
+	return slices.ContainsFunc(c.Assets, func(a Asset) bool { return a.ID == asset && slices.Contains(a.Languages, language) })
 }
 
 // Page is what is to be seen: the first that is set of Trouble, Running and HTML.
@@ -62,7 +70,7 @@ type Server struct {
 	mu      sync.Mutex // guards what follows
 	state   state
 	changed chan struct{}      // closed when the state changes
-	shown   map[[2]string]Page // the last page of an asset in a language
+	shown   map[[2]string]Page // what stands beside the last page of an asset in a language, and about it
 }
 
 // state is what every open toolbar is told.
@@ -101,10 +109,26 @@ func (s *Server) Handler(at net.Addr) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", s.front)
 	mux.HandleFunc("GET /events", s.events)
-	mux.HandleFunc("GET /page/{asset}/{language}/{file}", s.page)
+	mux.HandleFunc("GET /page/{asset}/{language}/index.html", s.page)
+	mux.HandleFunc("GET /page/{asset}/{language}/{file}", s.file)
 	mux.HandleFunc("GET /about/{asset}/{language}", s.about)
 	mux.HandleFunc("POST /again/{asset}/{language}", s.again)
-	return onlyHere(at, http.NewCrossOriginProtection().Handler(mux))
+	return onlyHere(at, notFromElsewhere(http.NewCrossOriginProtection().Handler(mux)))
+}
+
+// notFromElsewhere refuses what another site has the browser ask for, as browsers say in
+// Sec-Fetch-Site (https://www.w3.org/TR/fetch-metadata/): to ask for a page runs a notebook.
+// The page in the frame is another site, too, and may ask for the files beside it alone.
+func notFromElsewhere(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		from := r.Header.Get("Sec-Fetch-Site")
+		beside := strings.HasPrefix(r.URL.Path, "/page/") && path.Base(r.URL.Path) != "index.html"
+		if (from == "cross-site" || from == "same-site") && r.URL.Path != "/" && !beside {
+			http.Error(w, "this is for the preview's own page", http.StatusForbidden)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // onlyHere refuses requests that were made for another name: a site whose name was
@@ -140,7 +164,7 @@ func (s *Server) front(w http.ResponseWriter, _ *http.Request) {
 	nonce := rand.Text()
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Content-Security-Policy", fmt.Sprintf(
-		"default-src 'none'; script-src 'nonce-%s'; style-src 'nonce-%s'; connect-src 'self'; frame-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'", nonce, nonce))
+		"default-src 'none'; script-src 'nonce-%s'; style-src 'nonce-%s'; img-src data:; connect-src 'self'; frame-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'", nonce, nonce))
 	_ = frontTemplate().Execute(w, map[string]any{"Nonce": nonce, "Choices": s.report.Choices()}) // the browser is gone
 }
 
@@ -175,36 +199,50 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// page serves what is to be seen in the frame, and the files beside a page.
-func (s *Server) page(w http.ResponseWriter, r *http.Request) {
-	key := [2]string{r.PathValue("asset"), r.PathValue("language")}
-	file := r.PathValue("file")
-	// An origin of its own, also where the page is not opened in the frame.
+// ownOrigin gives what comes from a report an origin of its own, also where it is not
+// opened in the frame.
+func ownOrigin(w http.ResponseWriter) {
 	w.Header().Set("Content-Security-Policy", "sandbox allow-scripts allow-popups allow-downloads; frame-ancestors 'self'")
-	if file != "index.html" {
-		s.mu.Lock()
-		data, ok := s.shown[key].Files[file]
-		s.mu.Unlock()
-		if !ok {
-			http.NotFound(w, r)
-			return
-		}
-		http.ServeContent(w, r, file, time.Time{}, strings.NewReader(string(data)))
+}
+
+// file serves a file beside a page.
+func (s *Server) file(w http.ResponseWriter, r *http.Request) {
+	ownOrigin(w)
+	s.mu.Lock()
+	data, ok := s.shown[[2]string{r.PathValue("asset"), r.PathValue("language")}].Files[r.PathValue("file")]
+	s.mu.Unlock()
+	if !ok {
+		http.NotFound(w, r)
 		return
 	}
+	http.ServeContent(w, r, r.PathValue("file"), time.Time{}, bytes.NewReader(data))
+}
+
+// page serves what is to be seen in the frame.
+func (s *Server) page(w http.ResponseWriter, r *http.Request) {
+	ownOrigin(w)
+	key := [2]string{r.PathValue("asset"), r.PathValue("language")}
 	page := s.report.Page(r.Context(), key[0], key[1])
 	if r.Context().Err() != nil {
 		return
 	}
-	s.mu.Lock()
-	s.shown[key] = page
-	s.mu.Unlock()
+	s.remember(key, page)
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	if page.HTML != nil && page.Trouble == nil && page.Running == "" {
 		_, _ = w.Write(page.HTML)
 		return
 	}
 	_ = troubleTemplate().Execute(w, page)
+}
+
+// remember keeps what is asked for after a page. What is not offered any more goes.
+func (s *Server) remember(key [2]string, page Page) {
+	page.HTML = nil
+	choices := s.report.Choices()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.shown[key] = page
+	maps.DeleteFunc(s.shown, func(key [2]string, _ Page) bool { return !choices.offers(key[0], key[1]) })
 }
 
 // about says what a toolbar tells of the page in its frame.

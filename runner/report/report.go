@@ -59,6 +59,10 @@ type Bundle struct {
 	// too, where the bundle has none of that name.
 	Includes []string
 
+	// Templates are the files that pages are made of: Template and what it includes, imports
+	// or extends, sorted.
+	Templates []string
+
 	// ExecutePerLanguage says that the notebook runs once for every language, and
 	// ExecuteReason why, in one line for people.
 	ExecutePerLanguage bool

@@ -76,7 +76,8 @@ func (l *loader) checkTemplates() {
 	}
 	folders := templateFolders{l.options.Defaults.beside(l.bundle.Files), l.bundle.Includes}
 	l.templates = folders.reach(TemplateFile, template.Engine(l.bundle.Config.Engine))
-	for _, file := range sortedKeys(l.templates) {
+	l.bundle.Templates = sortedKeys(l.templates)
+	for _, file := range l.bundle.Templates {
 		if at, what := textProblem(file, folders.files[file]); what != "" {
 			l.problem(l.inTemplate(file, at.Line, at.Column), what, "save it as UTF-8")
 			continue

@@ -178,6 +178,16 @@ func readLimited(fsys fs.FS, name string) (data []byte, err error) {
 	return b.Bytes(), err
 }
 
+// linked reports whether a file, or a folder between root and it, is a symbolic link.
+func linked(fsys fs.FS, root, file string) bool {
+	for ; file != "."; file = path.Dir(file) {
+		if info, err := fs.Lstat(fsys, path.Join(root, file)); err == nil && info.Mode()&fs.ModeSymlink != 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // leftOut says what lies in a folder and is not part of the bundle.
 func leftOut(name string) bool {
 	base := path.Base(name)
