@@ -8,8 +8,10 @@ package csp
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"html"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -89,11 +91,19 @@ func headStart(page []byte) int {
 // each kind of it.
 func (p Policy) Blocked(page []byte) []string {
 	found := map[string]int{}
+	inStyle := false
 	z := tokens.NewTokenizer(bytes.NewReader(page))
 	for kind := z.Next(); kind != tokens.ErrorToken; kind = z.Next() {
-		if kind == tokens.StartTagToken || kind == tokens.SelfClosingTagToken {
-			for _, what := range p.stops(z.Token()) {
+		switch kind {
+		case tokens.StartTagToken, tokens.SelfClosingTagToken:
+			t := z.Token()
+			inStyle = t.Data == "style"
+			for _, what := range p.stops(t) {
 				found[what]++
+			}
+		case tokens.TextToken:
+			if inStyle && p.fetches(z.Raw()) {
+				found[styleFile]++
 			}
 		}
 	}
@@ -118,6 +128,8 @@ const (
 	scriptLink  = "a javascript: link"
 	image       = "an image that is no data: URL"
 	styleSheet  = "a style sheet from a file"
+	styleFile   = "a style that fetches a file (@import, url())"
+	media       = "a video or a sound from a file"
 	frame       = "a frame or an embedded object"
 	sentForm    = "a form that is sent"
 	askForThem  = `"content_security": {"scripts": "inline"} in config.json allows it`
@@ -128,13 +140,16 @@ const (
 var blocked = [...]struct{ what, do string }{
 	{script, askForThem}, {scriptFile, "put it into the page, and ask for it: " + askForThem}, {handler, askForThem}, {scriptLink, askForThem},
 	{image, `put it into the page as a data: URL, or name its origin ("self" for a published file) in "content_security": {"images": [...]}`},
-	{styleSheet, putItInline}, {frame, "link to it"}, {sentForm, "link to where it would be sent"},
+	{styleSheet, putItInline}, {styleFile, putItInline + ": fonts and images as data: URLs"}, {media, putItInline + " as a data: URL, or link to it"}, {frame, "link to it"}, {sentForm, "link to where it would be sent"},
 }
 
 // stops lists what of a tag the policy stops.
 func (p Policy) stops(t tokens.Token) (what []string) {
 	attributes := map[string]string{}
 	for _, a := range t.Attr {
+		if a.Key == "style" && p.fetches([]byte(a.Val)) {
+			what = append(what, styleFile)
+		}
 		attributes[a.Key] = strings.TrimSpace(a.Val)
 		if strings.HasPrefix(a.Key, "on") && len(a.Key) > 2 && !p.InlineScripts {
 			what = append(what, handler)
@@ -151,12 +166,18 @@ func (p Policy) stops(t tokens.Token) (what []string) {
 		case executes(attributes["type"]) && !p.InlineScripts:
 			what = append(what, script)
 		}
-	case "img":
-		if src := attributes["src"]; src != "" && !p.shows(src) {
+	case "img", "image":
+		first, _, _ := strings.Cut(attributes["srcset"], " ")
+		src := cmp.Or(attributes["src"], attributes["href"], attributes["xlink:href"], first)
+		if src != "" && src[0] != '#' && !p.shows(src) {
 			what = append(what, image)
 		}
+	case "source", "video", "audio":
+		if src := strings.ToLower(attributes["src"]); src != "" && !strings.HasPrefix(src, "data:") {
+			what = append(what, media)
+		}
 	case "link":
-		if strings.EqualFold(attributes["rel"], "stylesheet") {
+		if slices.Contains(strings.Fields(strings.ToLower(attributes["rel"])), "stylesheet") {
 			what = append(what, styleSheet)
 		}
 	case "iframe", "frame", "object", "embed":
@@ -165,6 +186,20 @@ func (p Policy) stops(t tokens.Token) (what []string) {
 		what = append(what, sentForm)
 	}
 	return what
+}
+
+// fetched matches what makes a style fetch something, with its address.
+var fetched = regexp.MustCompile(`(?i)@import\b|url\(\s*["']?\s*([^"')]*)`)
+
+// fetches reports whether a style needs a file. A data: URL is none, nor is a part of the page.
+func (p Policy) fetches(style []byte) bool {
+	for _, match := range fetched.FindAllSubmatch(style, -1) {
+		address := string(match[1])
+		if !strings.HasPrefix(address, "#") && !p.shows(address) {
+			return true
+		}
+	}
+	return false
 }
 
 // executes reports whether a script of a type is code: data blocks are not.

@@ -60,6 +60,12 @@ func TestBlocked_TellsOfEachKindOnce(t *testing.T) {
 		{`<img src="chart.png"><img src="https://i.example.com/x.png">`, all, nil},
 		{`<img src="https://i.example.com.evil.com/x.png">`, all, []string{"an image"}},
 		{`<link rel="stylesheet" href="x.css"><iframe src="x"></iframe><form action="x"></form><link rel="icon" href="data:,">`, Policy{}, []string{"a style sheet", "a frame", "a form"}},
+		{`<link rel="preload stylesheet"><style>@import url(https://fonts.example.com/x.css);</style>`, Policy{}, []string{"a style sheet", "a style that fetches"}},
+		{`<style>a { background: url( "//x.example.com/a.png") }</style><p style="background: URL('a.png')">`, Policy{}, []string{"a style that fetches a file (@import, url()) (2 times)"}},
+		{`<style>a { background: url(data:image/png;base64,AA); mask: url(#m) }</style><p>url(https://x)`, Policy{}, nil},
+		{`<style>a { background: url(https://i.example.com/a.png) }</style>`, all, nil},
+		{`<img srcset="a.png 2x"><svg><image href="https://x.example.com/a.png"/><image xlink:href="#a"/></svg>`, Policy{}, []string{"an image that is no data: URL (2 times)"}},
+		{`<video src="a.mp4"></video><audio><source src="a.mp3"></audio><video src="data:video/mp4,"></video>`, Policy{}, []string{"a video or a sound from a file (2 times)"}},
 		{`<!-- <script>1</script> --><textarea><script></textarea>`, Policy{}, nil},
 	} {
 		var got []string

@@ -16,9 +16,6 @@ import (
 // have none, and a page must come out the same each time.
 type keyOrder map[uintptr][]string
 
-// orderKey is where a template's context holds the order. No template can say it.
-const orderKey = "nbpress_order"
-
 // keys returns a map's keys: in the order of output.json, or sorted for others.
 func (o keyOrder) keys(m map[string]any) []string {
 	if keys, ok := o[reflect.ValueOf(m).Pointer()]; ok {

@@ -15,6 +15,7 @@ import (
 type loop struct {
 	key, value       string // names; value is "" without a comma
 	over             pongo2.IEvaluator
+	order            *keyOrder // of the page that is rendered
 	reversed, sorted bool
 	body, empty      *pongo2.NodeWrapper
 }
@@ -27,39 +28,46 @@ type Forloop struct {
 	Parentloop              *Forloop
 }
 
-// parseFor reads {% for key[, value] in expression [reversed] [sorted] %}.
-func parseFor(doc *pongo2.Parser, _ *pongo2.Token, arguments *pongo2.Parser) (pongo2.INodeTag, *pongo2.Error) {
-	l := &loop{}
+// forTag is the tag, for pages whose objects are in this order.
+func forTag(order *keyOrder) pongo2.TagParser {
+	return func(doc *pongo2.Parser, _ *pongo2.Token, arguments *pongo2.Parser) (pongo2.INodeTag, *pongo2.Error) {
+		l := &loop{order: order}
+		return l, l.parse(doc, arguments)
+	}
+}
+
+// parse reads {% for key[, value] in expression [reversed] [sorted] %}.
+func (l *loop) parse(doc, arguments *pongo2.Parser) *pongo2.Error {
 	name := arguments.MatchType(pongo2.TokenIdentifier)
 	if name == nil {
-		return nil, arguments.Error("for is followed by a name", nil)
+		return arguments.Error("for is followed by a name", nil)
 	}
 	l.key = name.Val
 	if arguments.Match(pongo2.TokenSymbol, ",") != nil {
 		if name = arguments.MatchType(pongo2.TokenIdentifier); name == nil {
-			return nil, arguments.Error("a name is expected after the comma", nil)
+			return arguments.Error("a name is expected after the comma", nil)
 		}
 		l.value = name.Val
 	}
 	if arguments.Match(pongo2.TokenKeyword, "in") == nil {
-		return nil, arguments.Error("in is expected", nil)
+		return arguments.Error("in is expected", nil)
 	}
 	var err *pongo2.Error
 	if l.over, err = arguments.ParseExpression(); err != nil {
-		return nil, err
+		return err
 	}
 	l.reversed = arguments.MatchOne(pongo2.TokenIdentifier, "reversed") != nil
 	l.sorted = arguments.MatchOne(pongo2.TokenIdentifier, "sorted") != nil
 	if arguments.Remaining() > 0 {
-		return nil, arguments.Error("nothing but reversed and sorted may follow", nil)
+		return arguments.Error("nothing but reversed and sorted may follow", nil)
 	}
 	if l.body, _, err = doc.WrapUntilTag("empty", "endfor"); err != nil {
-		return nil, err
+		return err
 	}
 	if l.body.Endtag == "empty" {
 		l.empty, _, err = doc.WrapUntilTag("endfor")
 	}
-	return l, err
+	return err
 }
 
 // Execute implements pongo2.INodeTag.
@@ -69,7 +77,7 @@ func (l *loop) Execute(ctx *pongo2.ExecutionContext, w pongo2.TemplateWriter) *p
 	if err != nil {
 		return err
 	}
-	rounds := l.rounds(ctx, object)
+	rounds := l.rounds(object)
 	if len(rounds) == 0 && l.empty != nil {
 		return l.empty.Execute(inner, w)
 	}
@@ -96,10 +104,9 @@ type round struct{ key, value *pongo2.Value }
 
 // rounds lists what a loop goes over: an object's keys and values, or the items of a list
 // or a text.
-func (l *loop) rounds(ctx *pongo2.ExecutionContext, object *pongo2.Value) (rounds []round) {
+func (l *loop) rounds(object *pongo2.Value) (rounds []round) {
 	if m, ok := object.Interface().(map[string]any); ok {
-		order, _ := ctx.Public[orderKey].(keyOrder)
-		for _, key := range order.keys(m) {
+		for _, key := range l.order.keys(m) {
 			rounds = append(rounds, round{pongo2.AsValue(key), pongo2.AsValue(m[key])})
 		}
 	} else {

@@ -24,12 +24,13 @@ const stackLimit = 64 << 20
 // it: call it in a process that does nothing else.
 func Serve(in io.Reader, out io.Writer) error {
 	debug.SetMaxStack(stackLimit)
-	if err := pongo2.ReplaceTag("for", parseFor); err != nil {
+	order := &keyOrder{}
+	if err := pongo2.ReplaceTag("for", forTag(order)); err != nil {
 		return err
 	}
 	return render.Serve(in, out, func(request render.Request) (render.Page, error) {
 		go endOverLimit(request.Memory) // lives as long as the process
-		return open(request)
+		return open(request, order)
 	})
 }
 
@@ -50,9 +51,10 @@ type engine struct {
 	request  render.Request
 	template *pongo2.Template
 	names    []reference // that the templates expect of the data
+	order    *keyOrder   // what loops go by
 }
 
-func open(request render.Request) (render.Page, error) {
+func open(request render.Request, order *keyOrder) (render.Page, error) {
 	set := pongo2.NewSet("bundle", loader{request})
 	if err := set.BanTag("ssi"); err != nil {
 		return nil, err
@@ -61,7 +63,7 @@ func open(request render.Request) (render.Page, error) {
 	if err != nil {
 		return nil, refused(err, request.Template)
 	}
-	e := engine{request: request, template: template, names: references(request)}
+	e := engine{request: request, template: template, names: references(request), order: order}
 	return e.page, nil
 }
 
@@ -71,6 +73,7 @@ func (e engine) page(execution render.Execution, language string, limit int64) (
 	if err != nil {
 		return nil, nil, err
 	}
+	*e.order = order
 	for _, name := range e.names {
 		if what := name.missing(data); what != "" {
 			warnings = append(warnings, render.Warning{Message: what, File: name.file, Line: name.line})
@@ -80,7 +83,7 @@ func (e engine) page(execution render.Execution, language string, limit int64) (
 		w := warnings[0]
 		return nil, nil, &render.Error{Code: "template_error", Message: "UndefinedError: " + w.Message, File: w.File, Line: w.Line}
 	}
-	context := pongo2.Context{orderKey: order}
+	context := pongo2.Context{}
 	for name, value := range data {
 		if identifier(name) { // no template can say the others
 			context[name] = value

@@ -140,7 +140,7 @@ func serve(w io.Writer, request Request, open func(Request) (Page, error)) ([]Wa
 			}
 			left -= int64(len(page))
 			for _, warning := range warnings {
-				if !slices.Contains(all, warning) && len(all) < mostWarnings {
+				if !slices.Contains(all, warning) && len(all) <= mostWarnings {
 					all = append(all, warning)
 				}
 			}
@@ -151,6 +151,9 @@ func serve(w io.Writer, request Request, open func(Request) (Page, error)) ([]Wa
 				return nil, err
 			}
 		}
+	}
+	if len(all) > mostWarnings {
+		all[mostWarnings] = Warning{Message: "more names are undefined than are listed here"}
 	}
 	return all, nil
 }

@@ -1,6 +1,9 @@
 package template
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // This file finds which names a template for pongo2 expects of its data: pongo2 renders
 // nothing in the place of one that is not there, and tells nobody.
@@ -17,7 +20,8 @@ const ownNames = " _ gettext ngettext pgettext npgettext forloop block pongo2 la
 // keywords are the words of expressions and of tags that are no names.
 const keywords = " in and or not true false nil as export reversed sorted with only if_exists silent "
 
-// findNames notes the names that the template does not bind itself.
+// findNames notes the names that the template does not bind itself. Those that it asks
+// for with {% if name %}, or gives a default, need not be there.
 func (p *parser) findNames() {
 	bound := map[string]bool{}
 	for p.at = range p.tokens {
@@ -25,6 +29,7 @@ func (p *parser) findNames() {
 			p.bind(bound)
 		}
 	}
+	var asked []Name
 	tag := ""
 	for p.at = 0; p.at < len(p.tokens); p.at++ {
 		switch t := p.tokens[p.at]; t.kind {
@@ -34,11 +39,30 @@ func (p *parser) findNames() {
 		case printBegin:
 			tag = ""
 		case name:
-			if !bound[t.text] && p.refers(t, tag) {
-				p.noteName()
+			if bound[t.text] || !p.refers(t, tag) {
+				continue
+			}
+			before := p.peek(-1)
+			n := p.readName()
+			switch {
+			case p.peek(1).is(operator, "|") && strings.HasPrefix(p.peek(2).text, "default"):
+			case (tag == "if" || tag == "elif") && asks(before, p.peek(1)):
+				asked = append(asked, n)
+			default:
+				p.found.Names = append(p.found.Names, n)
 			}
 		}
 	}
+	p.found.Names = slices.DeleteFunc(p.found.Names, func(n Name) bool {
+		return slices.ContainsFunc(asked, func(a Name) bool { return len(a.Path) <= len(n.Path) && slices.Equal(a.Path, n.Path[:len(a.Path)]) })
+	})
+}
+
+// asks reports whether a name in the condition of {% if %} stands alone there, between
+// these tokens: whether it is there is the question.
+func asks(before, after token) bool {
+	return (before.is(name, "if") || before.is(name, "elif") || before.is(name, "not") || before.is(name, "and") || before.is(name, "or")) &&
+		(after.kind == tagEnd || after.is(name, "and") || after.is(name, "or"))
 }
 
 // bind notes the names that the tag here gives a meaning to, anywhere in the template:
@@ -80,15 +104,15 @@ func (p *parser) refers(t token, tag string) bool {
 	return !strings.HasPrefix(tag, "end")
 }
 
-// noteName notes the name here, with the attributes that follow it.
-func (p *parser) noteName() {
+// readName returns the name here, with the attributes that follow it.
+func (p *parser) readName() Name {
 	n := Name{Path: []string{p.tokens[p.at].text}}
 	n.Line, n.Column = p.places.of(p.tokens[p.at].offset)
 	for p.peek(1).is(operator, ".") && p.peek(2).kind == name && !p.peek(3).is(operator, "(") {
 		n.Path = append(n.Path, p.peek(2).text)
 		p.at += 2
 	}
-	p.found.Names = append(p.found.Names, n)
+	return n
 }
 
 // withoutComments leaves out what stands in {% comment %}.

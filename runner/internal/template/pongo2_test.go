@@ -48,7 +48,7 @@ func TestParse_FindsTheNamesOfPongo2sData(t *testing.T) {
 {{ title }} {{ site.name.first|default:fallback }} {{ row(cells) }} {{ _("x") }} {{ list.0 }} {{ forloop.Counter }}
 {% for key, value in env reversed %}{{ key }}{{ value.x }}{% empty %}{{ none_at_all }}{% endfor %}
 {% set z = first %}{{ z }}{% with q=second %}{{ q }}{% endwith %}{% include "p.html" with r=third only %}
-{% if a > b and not c %}{% endif %}{% block body %}{% endblock body %}{% import "m.html" m as n %}{{ n() }}
+{% if a > b and not c %}{{ c.d }}{% elif e.f %}{{ e.f.g }}{{ e.h }}{% endif %}{% block body %}{% endblock body %}{% import "m.html" m as n %}{{ n() }}
 {% comment %}{{ hidden|tojson }}{% fro %}{% endcomment %}{% filter upper|lower %}{% endfilter %}{% autoescape off %}{% endautoescape %}`
 	got := Parse(source, Pongo2)
 	var names []string
@@ -56,8 +56,8 @@ func TestParse_FindsTheNamesOfPongo2sData(t *testing.T) {
 		names = append(names, fmt.Sprintf("%d:%d %s", n.Line, n.Column, strings.Join(n.Path, ".")))
 	}
 	want := []string{
-		"1:36 macroless", "2:4 title", "2:16 site.name.first", "2:40 fallback", "2:59 cells", "2:85 list",
-		"3:22 env", "3:73 none_at_all", "4:12 first", "4:37 second", "4:93 third", "5:21 c", // b is a macro's
+		"1:36 macroless", "2:4 title", "2:40 fallback", "2:59 cells", "2:85 list",
+		"3:22 env", "3:73 none_at_all", "4:12 first", "4:37 second", "4:93 third", "5:62 e.h", // b is a macro's
 	}
 	if diff := cmp.Diff(want, names); diff != "" || got.Problems != nil {
 		t.Errorf("names (-want +got):\n%s%v", diff, got.Problems)
