@@ -36,8 +36,9 @@ func LoadTexts(fsys fs.FS, name string, o Options) (Texts, []strict.Problem) {
 	}
 	texts := Texts{Messages: l.templates.messages()}
 	for _, language := range languages {
-		_, own := l.bundle.Files[catalogPath(language, "po")]
-		if language != sourceLanguage && language != "" || own {
+		_, begun := l.bundle.Files[catalogPath(language, "po")]
+		translated := language != sourceLanguage && language != "" // "" was refused
+		if begun || translated {
 			texts.Languages = append(texts.Languages, language)
 		}
 	}

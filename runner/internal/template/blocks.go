@@ -82,7 +82,7 @@ type openBlock struct {
 // the others mostly follow from it.
 func (b *openBlocks) tag() {
 	tag := b.p.peek(1)
-	if b.noted || tag.kind == tagEnd && b.fail(tag.offset, "a tag without a name", "") {
+	if b.noted {
 		return
 	}
 	rule, known := b.tags[tag.text]
@@ -91,6 +91,8 @@ func (b *openBlocks) tag() {
 		inner = b.open[len(b.open)-1]
 	}
 	switch {
+	case tag.kind == tagEnd:
+		b.fail(tag.offset, "a tag without a name", "")
 	case tag.kind != name:
 		b.fail(tag.offset, fmt.Sprintf("a tag begins with its name, not with %q", tag.text), "")
 	case known && rule.end != "" && !b.inline(tag):
@@ -162,8 +164,7 @@ func (b *openBlocks) end() {
 	}
 }
 
-func (b *openBlocks) fail(offset int, what, do string) bool {
+func (b *openBlocks) fail(offset int, what, do string) {
 	b.noted = true
 	b.p.problem(offset, what, do)
-	return true
 }
