@@ -67,6 +67,11 @@ func TestExecute_EdgeTable(t *testing.T) {
 			err:    ErrIdleLost.Error(), want: ok,
 		},
 		{
+			name: "reply, and an idle that is late", code: replyOK,
+			script: func(k *fakeKernel, r Message) { k.asked = func() { k.status(r.ID, "idle") } },
+			want:   ok, seen: "status",
+		},
+		{
 			name: "idle, no reply within grace", code: "none",
 			script: func(k *fakeKernel, r Message) { k.status(r.ID, "idle") },
 			err:    "became idle but never replied", as: new(*ProtocolError), seen: "status",
