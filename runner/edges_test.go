@@ -83,6 +83,11 @@ var repliesOfEdge = []edge{
 		want:  []string{"[1] error ValueError", "[2] execute_result 'on'"},
 	},
 	{
+		name:  "the reply has a payload of 9 MB",
+		cells: []string{"get_ipython().set_next_input('x' * 9_000_000)", "'on'"},
+		want:  []string{"[1]", "[2] execute_result 'on'"},
+	},
+	{
 		name:    "status aborted",
 		cells:   []string{"get_ipython().kernel._aborting = True", "'never'"},
 		want:    []string{"[1]", "[ ]"},

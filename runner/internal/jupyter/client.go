@@ -155,7 +155,8 @@ func (c *Client) whileAlive(ctx context.Context) (context.Context, func()) {
 func (c *Client) open(ctx context.Context, conn Connection, limits Limits) error {
 	limits = limits.withDefaults()
 	replies := limits
-	replies.Frame, replies.Message = min(limits.Frame, replyLimit), min(limits.Message, replyLimit)
+	// A payload stands in the one frame that decides about the cell.
+	replies.Frame = limits.Message
 	acknowledgements := Limits{Frame: 64 << 10, Message: 128 << 10, Parts: 64} // of interrupts and of a shutdown
 	beats := Limits{Frame: 4 << 10, Message: 8 << 10, Parts: 16}
 	for _, o := range []struct {

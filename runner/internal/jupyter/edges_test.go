@@ -102,6 +102,14 @@ func TestExecute_EdgeTable(t *testing.T) {
 			want:   Reply{Status: "ok", AskExit: true}, seen: "status",
 		},
 		{
+			name: "a payload that is larger than most outputs", code: "none",
+			script: func(k *fakeKernel, r Message) {
+				k.reply(`{"status":"ok","execution_count":1,"payload":[{"source":"set_next_input","text":"` + strings.Repeat("x", 25<<20) + `"},{"source":"ask_exit"}]}`)
+				k.status(r.ID, "idle")
+			},
+			want: Reply{Status: "ok", Count: 1, AskExit: true}, seen: "status",
+		},
+		{
 			name: "exit() payload ask_exit, EOF before idle", code: "none",
 			script: func(k *fakeKernel, r Message) {
 				k.reply(`{"status":"ok","execution_count":1,"payload":[{"source":"ask_exit"}]}`)
