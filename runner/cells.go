@@ -315,7 +315,7 @@ func (r *cellsRun) cell(ctx context.Context, p Progress) (verdict, error) {
 	defer cancel()
 	out := r.out.begin(p.Index, r.nb.Cells[p.Index])
 	out.number = p.Cell
-	r.out.widgets.synchronize(r.client.SendComm)
+	r.out.widgets.synchronize(func(commID string, data any) error { return r.client.SendComm(timed, commID, data) })
 	reply, err := r.saver.await(r.out.message, func(on func(jupyter.Message)) (jupyter.Reply, error) {
 		return r.client.Execute(timed, source, on)
 	})

@@ -291,8 +291,8 @@ func (c *Client) request(ctx context.Context, ch *channel, kind string, content 
 // SendComm sends a comm_msg: data is for the object of the kernel's that opened the
 // comm, or whose comm was opened to it. What it does to the kernel is seen as output
 // of another parent, while something executes or in Drain.
-func (c *Client) SendComm(commID string, data any) error {
-	_, err := c.request(context.Background(), c.shell, "comm_msg", struct {
+func (c *Client) SendComm(ctx context.Context, commID string, data any) error {
+	_, err := c.request(ctx, c.shell, "comm_msg", struct {
 		CommID string `json:"comm_id"`
 		Data   any    `json:"data"`
 	}{commID, data})

@@ -219,7 +219,7 @@ comm.on_msg(lambda m: print(m['content']['data']))`, func(m Message) {
 	}); err != nil || comm.ID == "" {
 		t.Fatalf("got comm %q, %v", comm.ID, err)
 	}
-	if err := c.SendComm(comm.ID, map[string]any{"method": "update"}); err != nil {
+	if err := c.SendComm(t.Context(), comm.ID, map[string]any{"method": "update"}); err != nil {
 		t.Fatal(err)
 	}
 	var out string
@@ -233,7 +233,7 @@ comm.on_msg(lambda m: print(m['content']['data']))`, func(m Message) {
 	if err := c.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.SendComm(comm.ID, nil); err == nil {
+	if err := c.SendComm(t.Context(), comm.ID, nil); err == nil {
 		t.Error("a closed client sends")
 	}
 }
