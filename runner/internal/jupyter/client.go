@@ -264,6 +264,9 @@ func (c *Client) learn(m Message) error {
 	if len(c.info.ProtocolVersion) < 2 || c.info.ProtocolVersion[:2] != "5." {
 		return fmt.Errorf("the kernel speaks version %q of the messaging protocol, want 5.x", c.info.ProtocolVersion)
 	}
+	if len(c.info.LanguageInfo) == 0 || c.info.LanguageInfo[0] != '{' {
+		return errors.New("the kernel does not say what language it is in: its kernel_info_reply has no language_info")
+	}
 	c.info.session = m.Session
 	return nil
 }

@@ -1,6 +1,7 @@
 package jupyter
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -19,6 +20,7 @@ type fakeKernel struct {
 	session string
 	script  func(k *fakeKernel, request Message)
 	infos   int    // kernel_info requests seen
+	about   string // what it says of itself; "": what is right
 	mute    int    // from this kernel_info request on, no idle is published; 0: never
 	asked   func() // called before a kernel_info request is answered; may be nil
 
@@ -128,7 +130,7 @@ func (k *fakeKernel) shell(c *zmq4.Conn) {
 		}
 		k.status(request.ID, "busy")
 		k.send(c, "kernel_info_reply", request.ID,
-			`{"protocol_version":"5.3","language_info":{"name":"fake"},"supported_features":["kernel subshells"]}`)
+			cmp.Or(k.about, `{"protocol_version":"5.3","language_info":{"name":"fake"},"supported_features":["kernel subshells"]}`))
 		if k.mute == 0 || k.infos < k.mute {
 			k.idle = k.message("status", request.ID, `{"execution_state":"idle"}`)
 			k.output(k.idle)
