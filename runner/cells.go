@@ -38,6 +38,7 @@ type CellsOptions struct {
 
 	death    *deathWatch   // nil: nothing is known of the kernel's process
 	saveRest time.Duration // how long the output of a running cell may wait to be saved; tests shorten it
+	silence  time.Duration // how long a kernel may owe half of a cell's end, 0: the client's default; tests shorten it
 }
 
 func (o CellsOptions) withDefaults() CellsOptions {
@@ -150,7 +151,7 @@ const exitTimeout = 5 * time.Second
 func connectKernel(ctx context.Context, conn jupyter.Connection, o CellsOptions) (*jupyter.Client, *Failure, error) {
 	start, cancel := context.WithTimeout(ctx, o.StartTimeout)
 	defer cancel()
-	client, err := jupyter.Connect(start, conn, jupyter.Options{Dead: o.death.done, Log: o.Log})
+	client, err := jupyter.Connect(start, conn, jupyter.Options{Dead: o.death.done, Log: o.Log, Silence: o.silence})
 	var died *jupyter.KernelDied
 	switch {
 	case err == nil:

@@ -1,6 +1,7 @@
 package jupyter
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -31,13 +32,16 @@ type Options struct {
 	Dead   <-chan struct{} // closed when the sandbox knows that the kernel is gone; nil: it never knows
 	Log    *slog.Logger    // nil: no log
 
+	// Silence is how long a kernel may owe half of a cell's end; default 30 s.
+	Silence time.Duration
+
 	timing timing // tests shorten it
 }
 
 // timing holds the client's own deadlines. Zero fields mean the defaults.
 type timing struct {
 	probe     time.Duration // between kernel_info requests while the kernel starts
-	silence   time.Duration // of a channel that owes us the end of a cell
+	silence   time.Duration // Options.Silence
 	drain     time.Duration // for the last output after a death was noticed
 	heartbeat time.Duration // between heartbeats
 	frozen    time.Duration // without a heartbeat: dead
@@ -121,6 +125,7 @@ func Connect(ctx context.Context, conn Connection, o Options) (*Client, error) {
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
 	}
+	c.timing.silence = cmp.Or(o.Silence, c.timing.silence)
 	ctx, stop := c.whileAlive(ctx)
 	defer stop()
 	if err := c.open(ctx, conn, o.Limits); err != nil {
