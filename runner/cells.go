@@ -443,6 +443,10 @@ func (r *cellsRun) outOfTime(ctx context.Context, out *cellOutputs) (jupyter.Rep
 		f.Message += ", and its kernel ended when it was interrupted"
 		return reply, f, nil
 	}
+	if err != nil && r.client.Unanswered() >= time.Second {
+		f.Message += heartless
+		return reply, f, nil
+	}
 	if err != nil {
 		f.Message += ", and did not heed an interrupt (it catches KeyboardInterrupt, or waits in C code: give that a timeout)"
 		return reply, f, nil

@@ -258,6 +258,12 @@ var timeoutsOfEdge = []edge{
 		failure: &Failure{Code: CellTimeout, Message: "the cell ran longer than 500ms, and did not heed an interrupt", Cell: &CellRef{ExecutionCount: 1}},
 	},
 	{
+		name:    "timeout of a process that is stopped",
+		cells:   []string{"import os, signal\nos.kill(os.getpid(), signal.SIGSTOP)", "'never'"},
+		o:       CellsOptions{CellTimeout: 500 * time.Millisecond, Grace: 2 * time.Second},
+		failure: &Failure{Code: CellTimeout, Message: "the cell ran longer than 500ms, and the kernel does not answer its heartbeat", Cell: &CellRef{ExecutionCount: 1}},
+	},
+	{
 		name:    "timeout in a loop",
 		cells:   []string{"x = 1\nwhile True: x += 1", "'never'"},
 		o:       CellsOptions{CellTimeout: 500 * time.Millisecond, Grace: 20 * time.Second},
@@ -364,7 +370,7 @@ var sourcesOfEdge = []edge{
 // unfinished reports whether the last cell may never have told that it ended.
 func (e edge) unfinished() bool {
 	return strings.Contains(e.name, "exit()") ||
-		e.failure != nil && (e.failure.Code == KernelDied || e.failure.Code == MessagesLost || strings.Contains(e.failure.Message, "did not heed"))
+		e.failure != nil && (e.failure.Code == KernelDied || e.failure.Code == MessagesLost || strings.Contains(e.failure.Message, ", and "))
 }
 
 // run executes the notebook and leaves it as file.
@@ -389,6 +395,9 @@ func (e edge) run(t *testing.T, file string) {
 		t.Errorf("warnings (-want +got):\n%s", diff)
 	}
 	checkFailure(t, failure, e.failure, e.trace)
+	if failure != nil && strings.HasSuffix(failure.Message, heartless) && failure.Advice() == failure.Code.Advice() {
+		t.Errorf("%s has the advice %q", failure.Message, failure.Advice())
+	}
 	if e.check != nil {
 		e.check(t, r)
 	}

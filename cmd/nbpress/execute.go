@@ -263,7 +263,7 @@ func (e *execution) advice(f *runner.Failure, saved bool) string {
 	switch advice := f.Advice(); {
 	case f.Code == runner.CellError:
 		return "Read the traceback and mend the cell" + look
-	case f.Code == runner.CellTimeout:
+	case f.Code == runner.CellTimeout && advice == f.Code.Advice():
 		return "Make the cell faster, or raise --timeout" + look
 	case f.Code == runner.StartTimeout:
 		return advice + " --start-timeout gives it longer."

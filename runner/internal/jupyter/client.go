@@ -78,8 +78,11 @@ type Client struct {
 	replies  chan Message  // from control
 	ended    chan struct{} // closed when the control channel ended
 	closing  chan struct{} // closed by Close
+	doubts   chan struct{} // holds a token when a heartbeat is due out of turn
 	readers  sync.WaitGroup
 	once     sync.Once
+
+	unanswered atomic.Pointer[time.Time] // when the heartbeat was sent that is out; nil: none is
 
 	info Info // set by Connect
 
@@ -119,6 +122,7 @@ func Connect(ctx context.Context, conn Connection, o Options) (*Client, error) {
 		replies: make(chan Message, 16),
 		ended:   make(chan struct{}),
 		closing: make(chan struct{}),
+		doubts:  make(chan struct{}, 1),
 		output:  true,
 		answers: true,
 	}
@@ -319,6 +323,16 @@ func (c *Client) Interrupt(ctx context.Context) error {
 	}
 	_, err := c.request(ctx, c.control, "interrupt_request", struct{}{})
 	return err
+}
+
+// Unanswered returns for how long the kernel has not answered its heartbeat. Wait sends
+// one. Whatever the code does, a process that runs answers within milliseconds.
+func (c *Client) Unanswered() time.Duration {
+	sent := c.unanswered.Load()
+	if sent == nil {
+		return 0
+	}
+	return time.Since(*sent)
 }
 
 // Shutdown asks the kernel to end and returns when it has agreed or is gone, or

@@ -103,6 +103,10 @@ func (c *Client) Wait(ctx context.Context, on func(Message)) (Reply, error) {
 	if c.pending == nil {
 		return Reply{}, errors.New("nothing is being executed")
 	}
+	select {
+	case c.doubts <- struct{}{}:
+	default:
+	}
 	return c.wait(ctx, on)
 }
 
