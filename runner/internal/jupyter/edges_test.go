@@ -57,6 +57,15 @@ func TestExecute_EdgeTable(t *testing.T) {
 			want: ok, seen: "a_new_type status",
 		},
 		{
+			name: "input_request, debug_event", code: replyOK,
+			script: func(k *fakeKernel, r Message) {
+				k.publish("input_request", r.ID, `{"prompt":"name? ","password":false}`)
+				k.publish("debug_event", r.ID, `{"type":"event","event":"stopped"}`)
+				k.status(r.ID, "idle")
+			},
+			want: ok, seen: "input_request debug_event status",
+		},
+		{
 			name: "reply, no idle, silence", code: replyOK,
 			script: func(k *fakeKernel, r Message) { k.status(r.ID, "busy") },
 			err:    ErrIdleLost.Error(), want: ok, seen: "status",
