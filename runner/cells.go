@@ -38,6 +38,7 @@ type CellsOptions struct {
 
 	death    *deathWatch   // nil: nothing is known of the kernel's process
 	saveRest time.Duration // how long the output of a running cell may wait to be saved; tests shorten it
+	silence  time.Duration // how long a kernel may owe half of a cell's end, 0: the client's default; tests shorten it
 }
 
 func (o CellsOptions) withDefaults() CellsOptions {
@@ -150,7 +151,7 @@ const exitTimeout = 5 * time.Second
 func connectKernel(ctx context.Context, conn jupyter.Connection, o CellsOptions) (*jupyter.Client, *Failure, error) {
 	start, cancel := context.WithTimeout(ctx, o.StartTimeout)
 	defer cancel()
-	client, err := jupyter.Connect(start, conn, jupyter.Options{Dead: o.death.done, Log: o.Log})
+	client, err := jupyter.Connect(start, conn, jupyter.Options{Dead: o.death.done, Log: o.Log, Silence: o.silence})
 	var died *jupyter.KernelDied
 	switch {
 	case err == nil:
@@ -315,7 +316,7 @@ func (r *cellsRun) cell(ctx context.Context, p Progress) (verdict, error) {
 	defer cancel()
 	out := r.out.begin(p.Index, r.nb.Cells[p.Index])
 	out.number = p.Cell
-	r.out.widgets.synchronize(r.client.SendComm)
+	r.out.widgets.synchronize(func(commID string, data any) error { return r.client.SendComm(timed, commID, data) })
 	reply, err := r.saver.await(r.out.message, func(on func(jupyter.Message)) (jupyter.Reply, error) {
 		return r.client.Execute(timed, source, on)
 	})
@@ -440,6 +441,10 @@ func (r *cellsRun) outOfTime(ctx context.Context, out *cellOutputs) (jupyter.Rep
 	var died *jupyter.KernelDied
 	if errors.As(err, &died) { // xeus-python and Deno end by a SIGINT
 		f.Message += ", and its kernel ended when it was interrupted"
+		return reply, f, nil
+	}
+	if err != nil && r.client.Unanswered() >= time.Second {
+		f.Message += heartless
 		return reply, f, nil
 	}
 	if err != nil {

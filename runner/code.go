@@ -72,7 +72,7 @@ var meanings = [...]meaning{
 	{OutputMissing, FaultReport, false, "The last executed cell must write output.json into the working directory."},
 	{OutputInvalid, FaultReport, false, "Write output.json with json.dump of a dict, and give published files plain names, each once."},
 	{OutputTooLarge, FaultReport, false, "Write less into output.json: aggregate in the notebook, and publish big tables as files."},
-	{MessagesLost, FaultPlatform, true, "The kernel's end-of-cell message was lost: look at the load, and use the stock kernel launcher."},
+	{MessagesLost, FaultPlatform, true, "The kernel's end-of-cell message was lost: look at the machine's load, and for code in the notebook that meddles with the kernel's messages."},
 	{TemplateError, FaultReport, false, "Mend the template at the line named; try it with `nbpress render`."},
 	{RenderTimeout, FaultReport, false, "The template took too long: look for an endless or a huge loop."},
 	{SecretLeaked, FaultReport, false, "A secret's value stands in what the notebook wrote: remove it from the output."},

@@ -36,16 +36,21 @@ type CellRef struct {
 }
 
 // Advice returns the sentence that tells the reader what to do next: the code's, or for
-// a kernel that ran no cell, or broke the protocol, another.
+// a kernel that ran no cell, broke the protocol or was stopped, another.
 func (f *Failure) Advice() string {
 	switch {
 	case f.Code == KernelDied && f.Cell == nil:
 		return "The kernel's process ended before it was ready: its log says why; mostly a package is missing there, or broken."
 	case f.Code == KernelDied && strings.HasPrefix(f.Message, protocolBroken):
 		return "Look for code in the notebook that sends messages of its own over the kernel's channels."
+	case strings.HasSuffix(f.Message, heartless):
+		return "The kernel's process is stopped, or its machine is suspended, cut off or overloaded: see to the machine, and run it again."
 	}
 	return f.Code.Advice()
 }
+
+// heartless ends the message of a cell that was out of time, though not by its own fault.
+const heartless = ", and the kernel does not answer its heartbeat"
 
 // protocolBroken begins the message of a kernel that was given up because nothing that
 // it sends can be trusted any more.

@@ -71,19 +71,20 @@ func IsOwnName(name string) bool { return slices.Contains(ownNames[:], name) }
 
 // Fill gives the notebook its parameters. Those whose $NAME stands in #Environment
 // cells of a notebook in Python are returned as values, for CellsOptions. Those that
-// the cell with the tag parameters assigns go into a cell behind it. Any other is an
-// error, or with allowUnknown goes there, too. Without parameters nothing changes.
+// the cell with the tag parameters assigns go into a cell behind it, unless it is such
+// a cell and their $NAME stands in it. Any other is an error, or with allowUnknown goes
+// there, too. Without parameters nothing changes.
 func (n *Notebook) Fill(p Parameters, language string, allowUnknown bool) (values map[string]any, err error) {
 	if len(p) == 0 {
 		return nil, nil
 	}
-	var places []string // $NAMEs of #Environment cells
+	var places, filled []string // $NAMEs of #Environment cells, and those of the cell with the defaults
 	if inPython := strings.HasPrefix(strings.ToLower(language), "python"); inPython {
 		values = map[string]any{}
 		for _, parameter := range p {
 			values[parameter.Name] = parameter.Value
 		}
-		if places, err = n.places(values); err != nil {
+		if places, filled, err = n.places(values); err != nil {
 			return nil, err
 		}
 	}
@@ -92,8 +93,10 @@ func (n *Notebook) Fill(p Parameters, language string, allowUnknown bool) (value
 	var errs []error
 	for _, parameter := range p {
 		switch {
+		case slices.Contains(defaults, parameter.Name) && !slices.Contains(filled, parameter.Name):
+			injected = append(injected, parameter)
 		case slices.Contains(places, parameter.Name):
-		case allowUnknown, slices.Contains(defaults, parameter.Name):
+		case allowUnknown:
 			injected = append(injected, parameter)
 		default:
 			errs = append(errs, fmt.Errorf("%s: %w %s; %s", n.name, ErrUnknownParameter, parameter.Name, meant(parameter.Name, defaults, places, found)))
@@ -108,9 +111,9 @@ func (n *Notebook) Fill(p Parameters, language string, allowUnknown bool) (value
 	return values, nil
 }
 
-// places returns the $NAMEs of the #Environment cells that are executed. The error
-// names those that have no value.
-func (n *Notebook) places(values notebook.Values) (names []string, err error) {
+// places returns the $NAMEs of the #Environment cells that are executed, and which of
+// them stand in one with the tag parameters. The error names those that have no value.
+func (n *Notebook) places(values notebook.Values) (names, filled []string, err error) {
 	var errs []error
 	for i, cell := range n.file.Cells {
 		if !cell.Environment() || !cell.Executed() {
@@ -118,12 +121,15 @@ func (n *Notebook) places(values notebook.Values) (names []string, err error) {
 		}
 		_, used, problems := notebook.Substitute(cell.Source, values)
 		names = append(names, used...)
+		if cell.HasTag("parameters") {
+			filled = append(filled, used...)
+		}
 		for _, p := range problems {
 			line, column := n.file.Position(i, p.Line)
 			errs = append(errs, fmt.Errorf("%s:%d:%d: %s; %s", n.name, line, column, p.What, p.Do))
 		}
 	}
-	return names, errors.Join(errs...)
+	return names, filled, errors.Join(errs...)
 }
 
 // meant says what a parameter that there is not may have been meant to be.

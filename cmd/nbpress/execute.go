@@ -263,14 +263,14 @@ func (e *execution) advice(f *runner.Failure, saved bool) string {
 	switch advice := f.Advice(); {
 	case f.Code == runner.CellError:
 		return "Read the traceback and mend the cell" + look
-	case f.Code == runner.CellTimeout:
+	case f.Code == runner.CellTimeout && advice == f.Code.Advice():
 		return "Make the cell faster, or raise --timeout" + look
 	case f.Code == runner.StartTimeout:
 		return advice + " --start-timeout gives it longer."
 	case f.Code == runner.KernelDied && strings.Contains(f.Message, "signal: killed"):
 		return "Somebody killed the kernel; mostly that is the system, when memory runs out: use less of it at a time."
 	case f.Code == runner.MessagesLost && e.kernel.installed != nil && strings.EqualFold(e.kernel.language, "python"):
-		return advice + " Without --kernel the notebook gets it."
+		return advice + " As --kernel starts it, a kernel drops what is not read in time; without --kernel it waits."
 	default:
 		return advice
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -41,34 +42,40 @@ func (k kernelChoice) spec() runner.Kernelspec {
 // names. A notebook in Python runs in any Python: notes say so where it is not the one
 // that it was written with.
 func (f executeFlags) chooseKernel(ctx context.Context, named runner.Kernelspec) (_ kernelChoice, notes []string, err error) {
-	inPython := named.Language == "" || strings.EqualFold(named.Language, "python")
 	choice := kernelChoice{python: choosePython(f.python), language: "python"}
 	name := named.Name
+	plain := name == "" || name == "python3" || name == "python" // as every Jupyter has it
+	inPython := strings.EqualFold(named.Language, "python") || named.Language == "" && plain
 	switch {
 	case f.kernel != "":
 		name = f.kernel
-	case f.python != "", inPython && (name == "" || name == "python3" || name == "python"):
+	case f.python != "":
 		return choice, nil, nil
-	}
-	if name == "" {
+	case name == "" && !inPython:
 		return choice, nil, fmt.Errorf("the notebook is in %s and names no kernel; name one with --kernel", named.Language)
 	}
+	name = cmp.Or(name, "python3")
 	spec, err := findKernel(ctx, name)
 	switch {
 	case err != nil && (f.kernel != "" || !inPython):
 		return choice, nil, fmt.Errorf("%w; install it, or name another one with --kernel", err)
+	case err != nil && plain:
+		return choice, nil, nil
 	case err != nil:
 		note := fmt.Sprintf("the notebook's kernel %q is not to be had here: it runs in %s", name, choice.python)
 		return choice, []string{note}, nil
 	case f.kernel != "" || !strings.EqualFold(spec.Language, "python"):
 		return kernelChoice{installed: &spec, language: spec.Language}, nil, nil
 	}
-	if python, ok := spec.IPython(); ok {
-		choice.python = python
-		return choice, nil, nil
+	python, ok := spec.IPython()
+	if !ok {
+		note := fmt.Sprintf("the notebook's kernel %q has settings of its own, which --kernel %s would use: it runs in %s", name, name, choice.python)
+		return choice, []string{note}, nil
 	}
-	note := fmt.Sprintf("the notebook's kernel %q has settings of its own, which --kernel %s would use: it runs in %s", name, name, choice.python)
-	return choice, []string{note}, nil
+	if !plain {
+		choice.python = python
+	}
+	return choice, nil, nil
 }
 
 // findKernel finds an installed kernel, among those of the chosen Python, too.

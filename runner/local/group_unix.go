@@ -3,6 +3,7 @@
 package local
 
 import (
+	"cmp"
 	"errors"
 	"os"
 	"os/exec"
@@ -62,7 +63,11 @@ func (g *group) awaitEnd() {
 // On Linux the leader dies with us, however we die.
 func startInGroup(cmd *exec.Cmd) (*process, error) {
 	g := &group{}
-	p := &process{kill: g.kill, interrupt: g.interrupt, done: make(chan struct{})}
+	p := &process{kill: g.kill, interrupt: g.interrupt, ended: make(chan struct{}), done: make(chan struct{})}
+	output, err := gather(cmd)
+	if err != nil {
+		return nil, err
+	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	dieWithUs(cmd.SysProcAttr)
 	started := make(chan error, 1)
@@ -70,6 +75,7 @@ func startInGroup(cmd *exec.Cmd) (*process, error) {
 		runtime.LockOSThread() // for dieWithUs we are the thread that started it
 		defer runtime.UnlockOSThread()
 		err := cmd.Start()
+		output.started()
 		if err == nil {
 			g.pid = cmd.Process.Pid
 		}
@@ -80,8 +86,11 @@ func startInGroup(cmd *exec.Cmd) (*process, error) {
 		if awaitExit(g.pid) {
 			g.release() // before the number is given back, and with it the pipes' last writers
 		}
-		p.death = deathOf(cmd.Wait())
+		err = cmd.Wait()
 		g.release()
+		p.exit = deathOf(err)
+		close(p.ended)
+		p.death = deathOf(cmp.Or(err, output.wait()))
 		g.awaitEnd()
 		close(p.done)
 	}()

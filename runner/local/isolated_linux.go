@@ -93,9 +93,13 @@ func (s namespaceSpawner) start(p program) (*process, error) {
 		return nil, errors.Join(err, lifeline.Close(), statusR.Close())
 	}
 	kill := func() { _ = cmd.Process.Kill() } // PID 1 of its namespace: the kernel kills the rest
-	proc := &process{kill: kill, done: make(chan struct{})}
+	proc := &process{kill: kill, ended: make(chan struct{}), done: make(chan struct{})}
 	go func() { // ends with the program, which proc's owner waits for
-		defer close(proc.done)
+		defer func() { // no process of it is left that could hold its output
+			proc.exit = proc.death
+			close(proc.ended)
+			close(proc.done)
+		}()
 		defer statusR.Close()
 		defer lifeline.Close()
 		if err := p.prepared(); err != nil {

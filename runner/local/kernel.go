@@ -70,8 +70,14 @@ func socketParent() string {
 }
 
 // Log returns the end of what the kernel wrote to its standard output and error, without
-// ipykernel's warning that others may listen: on this machine nobody can.
+// ipykernel's warning that others may listen: on this machine nobody can. Of a kernel that
+// has ended it waits for the last words.
 func (k *Kernel) Log() []byte {
+	select {
+	case <-k.proc.ended:
+		<-k.proc.done
+	default:
+	}
 	return insecure.ReplaceAll(k.log.last(logTail), nil)
 }
 

@@ -37,16 +37,18 @@ func (p program) prepared() error {
 type process struct {
 	kill      func()        // ends all of it; idempotent, returns before it ended
 	interrupt func() error  // sends SIGINT to its process group; nil where it has none
-	done      chan struct{} // closed when all of it is gone
-	death     runner.Death  // valid once done is closed
+	ended     chan struct{} // closed when the program itself has ended
+	exit      runner.Death  // how; valid once ended is closed
+	done      chan struct{} // closed when all of it is gone, and what it wrote has come
+	death     runner.Death  // exit, or why not all that it wrote has come; valid once done is closed
 }
 
-// died returns a channel that yields how the process ended.
+// died returns a channel that yields how the program ended.
 func (p *process) died() <-chan runner.Death {
 	died := make(chan runner.Death, 1)
 	go func() { // ends with the process, which its owner waits for
-		<-p.done
-		died <- p.death
+		<-p.ended
+		died <- p.exit
 	}()
 	return died
 }

@@ -125,6 +125,28 @@ func streams(t *testing.T, executed []byte) string {
 	return all.String()
 }
 
+// A process in a session of its own outlives the kernel, and holds its standard output.
+func TestKernel_TellsItsDeathWhileAnotherHoldsItsOutput(t *testing.T) {
+	t.Parallel()
+	started := time.Now()
+	kernel := startSpec(t, writeSpec(t, `
+mkfifo on
+setsid sh -c 'echo > on; sleep 0.3; echo and later; exec sleep 3' &
+read -r _ < on
+echo its last words
+exit 3`))
+	death := <-kernel.Died
+	if took := time.Since(started); took > time.Second {
+		t.Errorf("it took %s", took)
+	}
+	if want := (runner.Death{Code: runner.KernelDied, Message: "exit status 3"}); death != want {
+		t.Errorf("got %+v, want %+v", death, want)
+	}
+	if got, want := string(kernel.Log()), "its last words\nand later\n"; got != want {
+		t.Errorf("got the words %q, want %q", got, want)
+	}
+}
+
 // Each of the kernels speaks the protocol in its own way: xeus does so in C++.
 func TestStartSpec_RunsNotebooks(t *testing.T) {
 	const python = "import os, sys; print('hello'); print('there', file=sys.stderr)"

@@ -355,7 +355,8 @@ func (c *deaf) Read(p []byte) (int, error) {
 	return n, err
 }
 
-func TestExecute_EndsInTimeThoughTheKernelReadsNothing(t *testing.T) {
+func connectDeaf(t *testing.T) *Client {
+	t.Helper()
 	k := &fakeKernel{t: t, conn: ipc(t), session: "fake", iopub: make(chan *zmq4.Conn, 1)}
 	done := make(chan struct{})
 	listen(t, k.conn, k.conn.ShellPort, func(c net.Conn) {
@@ -368,7 +369,12 @@ func TestExecute_EndsInTimeThoughTheKernelReadsNothing(t *testing.T) {
 		drain(c)
 	}))
 	t.Cleanup(func() { close(done) })
-	c := connectFake(t, k, Options{timing: quick})
+	return connectFake(t, k, Options{timing: quick})
+}
+
+func TestExecute_EndsInTimeThoughTheKernelReadsNothing(t *testing.T) {
+	t.Parallel()
+	c := connectDeaf(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
 	started := time.Now()
@@ -384,5 +390,19 @@ func TestExecute_EndsInTimeThoughTheKernelReadsNothing(t *testing.T) {
 	var died *KernelDied
 	if _, err := c.Wait(t.Context(), nil); !errors.As(err, &died) {
 		t.Errorf("got %v, want KernelDied", err)
+	}
+}
+
+func TestSendComm_EndsInTimeThoughTheKernelReadsNothing(t *testing.T) {
+	t.Parallel()
+	c := connectDeaf(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	started := time.Now()
+	if err := c.SendComm(ctx, "c", strings.Repeat("x", 4<<20)); err == nil {
+		t.Error("it was sent")
+	}
+	if took := time.Since(started); took > writeTimeout-writeGrace {
+		t.Errorf("it took %s", took)
 	}
 }

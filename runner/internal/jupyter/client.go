@@ -1,6 +1,7 @@
 package jupyter
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -31,13 +32,16 @@ type Options struct {
 	Dead   <-chan struct{} // closed when the sandbox knows that the kernel is gone; nil: it never knows
 	Log    *slog.Logger    // nil: no log
 
+	// Silence is how long a kernel may owe half of a cell's end; default 30 s.
+	Silence time.Duration
+
 	timing timing // tests shorten it
 }
 
 // timing holds the client's own deadlines. Zero fields mean the defaults.
 type timing struct {
 	probe     time.Duration // between kernel_info requests while the kernel starts
-	silence   time.Duration // of a channel that owes us the end of a cell
+	silence   time.Duration // Options.Silence
 	drain     time.Duration // for the last output after a death was noticed
 	heartbeat time.Duration // between heartbeats
 	frozen    time.Duration // without a heartbeat: dead
@@ -74,8 +78,11 @@ type Client struct {
 	replies  chan Message  // from control
 	ended    chan struct{} // closed when the control channel ended
 	closing  chan struct{} // closed by Close
+	doubts   chan struct{} // holds a token when a heartbeat is due out of turn
 	readers  sync.WaitGroup
 	once     sync.Once
+
+	unanswered atomic.Pointer[time.Time] // when the heartbeat was sent that is out; nil: none is
 
 	info Info // set by Connect
 
@@ -115,12 +122,14 @@ func Connect(ctx context.Context, conn Connection, o Options) (*Client, error) {
 		replies: make(chan Message, 16),
 		ended:   make(chan struct{}),
 		closing: make(chan struct{}),
+		doubts:  make(chan struct{}, 1),
 		output:  true,
 		answers: true,
 	}
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
 	}
+	c.timing.silence = cmp.Or(o.Silence, c.timing.silence)
 	ctx, stop := c.whileAlive(ctx)
 	defer stop()
 	if err := c.open(ctx, conn, o.Limits); err != nil {
@@ -155,7 +164,8 @@ func (c *Client) whileAlive(ctx context.Context) (context.Context, func()) {
 func (c *Client) open(ctx context.Context, conn Connection, limits Limits) error {
 	limits = limits.withDefaults()
 	replies := limits
-	replies.Frame, replies.Message = min(limits.Frame, replyLimit), min(limits.Message, replyLimit)
+	// A payload stands in the one frame that decides about the cell.
+	replies.Frame = limits.Message
 	acknowledgements := Limits{Frame: 64 << 10, Message: 128 << 10, Parts: 64} // of interrupts and of a shutdown
 	beats := Limits{Frame: 4 << 10, Message: 8 << 10, Parts: 16}
 	for _, o := range []struct {
@@ -263,6 +273,9 @@ func (c *Client) learn(m Message) error {
 	if len(c.info.ProtocolVersion) < 2 || c.info.ProtocolVersion[:2] != "5." {
 		return fmt.Errorf("the kernel speaks version %q of the messaging protocol, want 5.x", c.info.ProtocolVersion)
 	}
+	if len(c.info.LanguageInfo) == 0 || c.info.LanguageInfo[0] != '{' {
+		return errors.New("the kernel does not say what language it is in: its kernel_info_reply has no language_info")
+	}
 	c.info.session = m.Session
 	return nil
 }
@@ -290,8 +303,8 @@ func (c *Client) request(ctx context.Context, ch *channel, kind string, content 
 // SendComm sends a comm_msg: data is for the object of the kernel's that opened the
 // comm, or whose comm was opened to it. What it does to the kernel is seen as output
 // of another parent, while something executes or in Drain.
-func (c *Client) SendComm(commID string, data any) error {
-	_, err := c.request(context.Background(), c.shell, "comm_msg", struct {
+func (c *Client) SendComm(ctx context.Context, commID string, data any) error {
+	_, err := c.request(ctx, c.shell, "comm_msg", struct {
 		CommID string `json:"comm_id"`
 		Data   any    `json:"data"`
 	}{commID, data})
@@ -310,6 +323,16 @@ func (c *Client) Interrupt(ctx context.Context) error {
 	}
 	_, err := c.request(ctx, c.control, "interrupt_request", struct{}{})
 	return err
+}
+
+// Unanswered returns for how long the kernel has not answered its heartbeat. Wait sends
+// one. Whatever the code does, a process that runs answers within milliseconds.
+func (c *Client) Unanswered() time.Duration {
+	sent := c.unanswered.Load()
+	if sent == nil {
+		return 0
+	}
+	return time.Since(*sent)
 }
 
 // Shutdown asks the kernel to end and returns when it has agreed or is gone, or

@@ -219,7 +219,7 @@ comm.on_msg(lambda m: print(m['content']['data']))`, func(m Message) {
 	}); err != nil || comm.ID == "" {
 		t.Fatalf("got comm %q, %v", comm.ID, err)
 	}
-	if err := c.SendComm(comm.ID, map[string]any{"method": "update"}); err != nil {
+	if err := c.SendComm(t.Context(), comm.ID, map[string]any{"method": "update"}); err != nil {
 		t.Fatal(err)
 	}
 	var out string
@@ -233,7 +233,7 @@ comm.on_msg(lambda m: print(m['content']['data']))`, func(m Message) {
 	if err := c.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.SendComm(comm.ID, nil); err == nil {
+	if err := c.SendComm(t.Context(), comm.ID, nil); err == nil {
 		t.Error("a closed client sends")
 	}
 }
@@ -304,6 +304,20 @@ func TestConnect_SaysHowFarItCame(t *testing.T) {
 		defer cancel()
 		wantStage(t, ctx, p.conn, Options{Dead: p.dead}, StageDial, "deadline")
 	})
+	const silent = "the kernel does not say what language it is in"
+	for about, want := range map[string]string{
+		`{"protocol_version":"5.3"}`:                             silent,
+		`{"protocol_version":"5.3","language_info":null}`:        silent,
+		`{"protocol_version":"5.3","language_info":["python"]}`:  silent,
+		`{"protocol_version":"4.1","language_info":{"name":""}}`: `the kernel speaks version "4.1" of the messaging protocol, want 5.x`,
+		`["5.3"]`: "kernel_info_reply: not a JSON object",
+	} {
+		t.Run(about, func(t *testing.T) {
+			k := startFake(t, nil)
+			k.about = about
+			wantStage(t, t.Context(), k.conn, Options{}, StageKernelInfo, want)
+		})
+	}
 }
 
 func wantStage(t *testing.T, ctx context.Context, conn Connection, o Options, stage Stage, text string) error {

@@ -57,6 +57,15 @@ func TestExecute_EdgeTable(t *testing.T) {
 			want: ok, seen: "a_new_type status",
 		},
 		{
+			name: "input_request, debug_event", code: replyOK,
+			script: func(k *fakeKernel, r Message) {
+				k.publish("input_request", r.ID, `{"prompt":"name? ","password":false}`)
+				k.publish("debug_event", r.ID, `{"type":"event","event":"stopped"}`)
+				k.status(r.ID, "idle")
+			},
+			want: ok, seen: "input_request debug_event status",
+		},
+		{
 			name: "reply, no idle, silence", code: replyOK,
 			script: func(k *fakeKernel, r Message) { k.status(r.ID, "busy") },
 			err:    ErrIdleLost.Error(), want: ok, seen: "status",
@@ -65,6 +74,11 @@ func TestExecute_EdgeTable(t *testing.T) {
 			name: "reply, no idle of anything, silence", code: replyOK,
 			script: func(k *fakeKernel, r Message) { k.mute = k.infos + 1 },
 			err:    ErrIdleLost.Error(), want: ok,
+		},
+		{
+			name: "reply, and an idle that is late", code: replyOK,
+			script: func(k *fakeKernel, r Message) { k.asked = func() { k.status(r.ID, "idle") } },
+			want:   ok, seen: "status",
 		},
 		{
 			name: "idle, no reply within grace", code: "none",
@@ -95,6 +109,14 @@ func TestExecute_EdgeTable(t *testing.T) {
 			name: "exit() payload ask_exit, among odd ones", code: `{"status":"ok","execution_count":"one","payload":[null,3,{"source":"ask_exit"}]}`,
 			script: func(k *fakeKernel, r Message) { k.status(r.ID, "idle") },
 			want:   Reply{Status: "ok", AskExit: true}, seen: "status",
+		},
+		{
+			name: "a payload that is larger than most outputs", code: "none",
+			script: func(k *fakeKernel, r Message) {
+				k.reply(`{"status":"ok","execution_count":1,"payload":[{"source":"set_next_input","text":"` + strings.Repeat("x", 25<<20) + `"},{"source":"ask_exit"}]}`)
+				k.status(r.ID, "idle")
+			},
+			want: Reply{Status: "ok", Count: 1, AskExit: true}, seen: "status",
 		},
 		{
 			name: "exit() payload ask_exit, EOF before idle", code: "none",

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"time"
 )
 
@@ -27,12 +28,29 @@ type request struct {
 	idle    bool
 	reply   Reply
 
-	heard time.Time // when something last arrived that concerns us
-	probe string    // the request sent to see whether the channels still work
-	lost  bool      // the probe became idle, the request did not
+	since  time.Time // when the first of reply and idle came, or the last probe was sent; zero: the code runs
+	heard  time.Time // when something last arrived on the output channel
+	probes []string  // requests sent to see whether the channels still work
+	lost   bool      // a probe became idle, the request did not
 }
 
 func (r *request) done() bool { return r.replied && r.idle }
+
+// half notes that the first of reply and idle may have come: from now on the other one
+// is owed.
+func (r *request) half() {
+	if r.since.IsZero() {
+		r.since = time.Now()
+	}
+}
+
+// patience is how much of limit is left for what is owed.
+func (r *request) patience(limit time.Duration) time.Duration {
+	if r.since.IsZero() {
+		return limit // nothing is: the code may be silent for as long as it likes
+	}
+	return limit - time.Since(r.since)
+}
 
 // executeRequest is the content of an execute_request. One request is under way at
 // a time, so stop_on_error could only abort requests of our own: it stays off.
@@ -65,7 +83,7 @@ func (c *Client) Execute(ctx context.Context, code string, on func(Message)) (Re
 	if c.gone != nil {
 		return Reply{}, c.gone
 	}
-	r := &request{heard: time.Now()}
+	r := &request{}
 	id, err := c.request(ctx, c.shell, "execute_request", executeRequest{Code: code, StoreHistory: true})
 	if err != nil && !errors.Is(err, net.ErrClosed) { // if closed, its reader said why
 		c.gone = &KernelDied{Reason: "the request could not be sent", Err: err}
@@ -84,6 +102,10 @@ func (c *Client) Wait(ctx context.Context, on func(Message)) (Reply, error) {
 	defer c.consumer.Unlock()
 	if c.pending == nil {
 		return Reply{}, errors.New("nothing is being executed")
+	}
+	select {
+	case c.doubts <- struct{}{}:
+	default:
 	}
 	return c.wait(ctx, on)
 }
@@ -115,6 +137,7 @@ func (c *Client) wait(ctx context.Context, on func(Message)) (Reply, error) {
 		timer.Reset(c.timing.drain)
 	}
 	var end time.Time // of what still comes of a kernel that is gone
+	first := -1       // how many events came before patience ended: what is owed may be among them
 	for {
 		if ctx.Err() != nil {
 			return r.reply, ctx.Err()
@@ -133,20 +156,29 @@ func (c *Client) wait(ctx context.Context, on func(Message)) (Reply, error) {
 			end = time.Now().Add(drainRounds * c.timing.drain)
 		case c.gone != nil && time.Now().After(end):
 			return c.finish(c.gone)
+		case c.gone == nil && first < 0 && r.patience(c.timing.silence) <= 0:
+			first = c.inbox.waiting()
+		}
+		if c.gone == nil && first == 0 {
+			if err := c.ask(ctx, r); err != nil {
+				return c.finish(err)
+			}
+			first = -1
 		}
 		if e, ok := c.inbox.pop(); ok {
+			first--
 			before := c.gone
 			c.take(e, r, on)
 			if before == nil && c.gone != nil {
 				timer.Reset(c.timing.drain)
 			}
-			if r.done() {
+			switch {
+			case r.done():
 				return c.finish(nil)
+			case r.lost:
+				return c.finish(ErrIdleLost)
 			}
 			continue
-		}
-		if r.lost {
-			return c.finish(ErrIdleLost)
 		}
 		if c.gone != nil && !c.output && (r.replied || !c.answers) {
 			return c.finish(c.gone) // nothing more can arrive
@@ -160,11 +192,7 @@ func (c *Client) wait(ctx context.Context, on func(Message)) (Reply, error) {
 			if c.gone != nil {
 				return c.finish(c.gone)
 			}
-			next, err := c.afterSilence(ctx, r)
-			if err != nil {
-				return c.finish(err)
-			}
-			timer.Reset(next)
+			timer.Reset(r.patience(c.timing.silence))
 		}
 	}
 }
@@ -192,7 +220,7 @@ func (c *Client) take(e event, r *request, on func(Message)) {
 		r.heard = time.Now()
 		c.takeOutput(m, r, on)
 	case m.Own && m.Type == "execute_reply":
-		r.heard = time.Now()
+		r.half()
 		reply, err := parseReply(m)
 		if err != nil {
 			c.gone = &ProtocolError{Channel: e.channel, Err: err}
@@ -210,7 +238,8 @@ func (c *Client) takeOutput(m Message, r *request, on func(Message)) {
 		switch state := executionState(m); {
 		case state == "idle" && m.Own:
 			r.idle = true
-		case state == "idle" && m.ParentID != "" && m.ParentID == r.probe:
+			r.half()
+		case state == "idle" && slices.Contains(r.probes, m.ParentID):
 			r.lost = r.replied && !r.idle
 		case c.gone != nil:
 		case state == "dead" || state == "restarting":
@@ -271,27 +300,28 @@ func (c *Client) cause(e event) error {
 	return &KernelDied{Reason: "its " + e.channel + " channel ended", Err: e.err}
 }
 
-// afterSilence is called when nothing arrived for a while. While the code runs that
-// is as it should be. When only one of reply and idle is missing, a probe is sent
-// through the same channels: if it comes back and ours did not, ours was lost.
-func (c *Client) afterSilence(ctx context.Context, r *request) (next time.Duration, err error) {
-	rest := c.timing.silence - time.Since(r.heard)
-	switch {
-	case rest > 0:
-		return rest, nil
-	case !r.replied && !r.idle:
-		return c.timing.silence, nil
+// mostProbes bounds the wait for an idle while a thread keeps printing: it may be far
+// behind in what is printed, or lost, and the probes' with it.
+const mostProbes = 10
+
+// ask is called when one of reply and idle is missing for long. For an idle, whatever
+// else comes, a probe is sent through the same channels: if it comes back and ours did
+// not, ours was lost.
+func (c *Client) ask(ctx context.Context, r *request) error {
+	silent := time.Since(r.heard) >= c.timing.silence
+	switch n := len(r.probes); {
 	case r.idle:
-		return 0, &ProtocolError{Channel: channelShell, Err: errors.New("the kernel became idle but never replied")}
-	case r.probe != "":
-		return 0, ErrIdleLost // not even the probe's idle came
+		return &ProtocolError{Channel: channelShell, Err: errors.New("the kernel became idle but never replied")}
+	case n > 0 && silent, n == mostProbes:
+		return ErrIdleLost // not even a probe's idle came
 	}
 	id, err := c.request(ctx, c.shell, "kernel_info_request", struct{}{})
 	if err != nil {
-		return 0, &KernelDied{Reason: "a request could not be sent", Err: err}
+		return &KernelDied{Reason: "a request could not be sent", Err: err}
 	}
-	r.probe = id
-	return c.timing.silence, nil
+	r.probes = append(r.probes, id)
+	r.since = time.Now()
+	return nil
 }
 
 // What is kept of a reply's lists. Elements of arrays take many times their JSON.

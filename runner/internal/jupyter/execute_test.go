@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -48,6 +49,53 @@ func TestExecute_LeavesTheRequestToWaitWhenItsContextEnds(t *testing.T) {
 	}
 	if _, err := c.Execute(t.Context(), replyOK, nil); err != nil {
 		t.Fatalf("the client is not usable after Wait: %v", err)
+	}
+}
+
+// TestExecute_MissesTheEndOfACellWhileAThreadPrints has a kernel that says half of what
+// ends a cell, and never stops printing: a message that is seen brings the next one.
+func TestExecute_MissesTheEndOfACellWhileAThreadPrints(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		code   string
+		before func(k *fakeKernel, r Message)
+		want   string // part of the error
+	}{
+		{"its idle", replyOK, func(*fakeKernel, Message) {}, ErrIdleLost.Error()},
+		{"its idle, and all that come after it", replyOK, func(k *fakeKernel, _ Message) { k.mute = k.infos + 1 }, ErrIdleLost.Error()},
+		{"its reply", "none", func(k *fakeKernel, r Message) { k.status(r.ID, "idle") }, "became idle but never replied"},
+	} {
+		for rate, ahead := range map[string]int{"slowly": 1, "without a pause": 100} {
+			t.Run(test.name+", "+rate, func(t *testing.T) {
+				t.Parallel()
+				more := make(chan struct{}, ahead)
+				var printer sync.WaitGroup
+				k := startFake(t, func(k *fakeKernel, r Message) {
+					test.before(k, r)
+					printer.Go(func() {
+						for range more {
+							k.publish("stream", r.ID, `{"name":"stdout","text":"still here"}`)
+						}
+					})
+				})
+				c := connectFake(t, k, Options{timing: quick})
+				for range ahead {
+					more <- struct{}{}
+				}
+				ctx, cancel := context.WithTimeout(t.Context(), soon)
+				defer cancel()
+				_, err := c.Execute(ctx, test.code, func(m Message) {
+					if m.Type == "stream" {
+						more <- struct{}{}
+					}
+				})
+				close(more)
+				printer.Wait()
+				if err == nil || !strings.Contains(err.Error(), test.want) {
+					t.Errorf("got %v, want %q", err, test.want)
+				}
+			})
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package jupyter
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -18,9 +19,13 @@ type fakeKernel struct {
 	conn    Connection
 	session string
 	script  func(k *fakeKernel, request Message)
-	infos   int // kernel_info requests seen
-	mute    int // from this kernel_info request on, no idle is published; 0: never
-	sent    int // messages
+	infos   int    // kernel_info requests seen
+	about   string // what it says of itself; "": what is right
+	mute    int    // from this kernel_info request on, no idle is published; 0: never
+	asked   func() // called before a kernel_info request is answered; may be nil
+
+	mu   sync.Mutex // guards sent, and messages on iopub
+	sent int        // messages
 
 	reply func(content string) // to the request that the script is for
 	idle  zmq4.Msg             // published last for a kernel_info request
@@ -120,9 +125,12 @@ func (k *fakeKernel) shell(c *zmq4.Conn) {
 			continue
 		}
 		k.infos++
+		if k.asked != nil {
+			k.asked()
+		}
 		k.status(request.ID, "busy")
 		k.send(c, "kernel_info_reply", request.ID,
-			`{"protocol_version":"5.3","language_info":{"name":"fake"},"supported_features":["kernel subshells"]}`)
+			cmp.Or(k.about, `{"protocol_version":"5.3","language_info":{"name":"fake"},"supported_features":["kernel subshells"]}`))
 		if k.mute == 0 || k.infos < k.mute {
 			k.idle = k.message("status", request.ID, `{"execution_state":"idle"}`)
 			k.output(k.idle)
@@ -148,6 +156,8 @@ func (k *fakeKernel) publish(kind, parent, content string) {
 func (k *fakeKernel) output(m zmq4.Msg) {
 	c := <-k.iopub
 	k.iopub <- c
+	k.mu.Lock()
+	defer k.mu.Unlock()
 	if c != nil {
 		_ = c.SendMsg(m) // the client may have gone
 	}
@@ -164,9 +174,12 @@ func (k *fakeKernel) send(c *zmq4.Conn, kind, parent, content string) {
 
 // message makes the kernel's next message.
 func (k *fakeKernel) message(kind, parent, content string) zmq4.Msg {
+	k.mu.Lock()
 	k.sent++
+	id := fmt.Sprintf("%s_7_%d", k.session, k.sent)
+	k.mu.Unlock()
 	parts := [][]byte{
-		[]byte(`{"msg_id":"` + fmt.Sprintf("%s_7_%d", k.session, k.sent) + `","msg_type":"` + kind + `","session":"` + k.session + `","date":"2026-11-23T06:00:00.5Z","new_field":[1]}`),
+		[]byte(`{"msg_id":"` + id + `","msg_type":"` + kind + `","session":"` + k.session + `","date":"2026-11-23T06:00:00.5Z","new_field":[1]}`),
 		[]byte(`{"msg_id":"` + parent + `"}`), []byte(`{}`), []byte(content),
 	}
 	frames := append([][]byte{[]byte("topic"), []byte(delimiter), sign([]byte(k.conn.Key), parts)}, parts...)

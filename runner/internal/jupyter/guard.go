@@ -15,8 +15,8 @@ import (
 
 // Limits bound what a peer may send. Zero means the default.
 type Limits struct {
-	Frame   int64 // bytes of one frame that are kept; default 16 MiB
-	Message int64 // bytes of one message that are kept; default 32 MiB, and 8 MiB at most of a reply
+	Frame   int64 // bytes of one frame that are kept, but for replies; default 16 MiB
+	Message int64 // bytes of one message that are kept; default 32 MiB
 	Parts   int   // frames of one message; default 1,024
 	Queue   int64 // bytes of messages that arrive or wait for the consumer; default 32 MiB
 }

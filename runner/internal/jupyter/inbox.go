@@ -23,7 +23,7 @@ const (
 	eventSize   = 224     // of an event, in memory
 	smallFrame  = 4 << 10 // a frame of a state or of a reply's header, which is let in when output is not
 	extraLimit  = 2 << 20 // bytes over the limit for states, which are not dropped
-	replyLimit  = 8 << 20 // bytes of a message on the shell channel
+	replyLimit  = 8 << 20 // bytes over the limit for replies
 	beyondLimit = replyLimit + extraLimit
 )
 
@@ -103,10 +103,13 @@ func (q *inbox) release(n int64) {
 // frames up to the limit, and small ones or replies beyond it.
 func (q *inbox) share(ch *channel) {
 	ch.conn.guard.room = func(n int64) bool {
-		if ch.name == channelIOPub && n > smallFrame {
+		switch {
+		case n <= smallFrame:
+			return q.reserve(n, q.limit+beyondLimit)
+		case ch.name == channelIOPub:
 			return q.reserve(n, q.limit)
 		}
-		return q.reserve(n, q.limit+beyondLimit)
+		return q.reserve(n, q.limit+replyLimit)
 	}
 }
 

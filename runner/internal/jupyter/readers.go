@@ -107,28 +107,37 @@ func (c *Client) beat(beats <-chan struct{}) {
 	var sent time.Time // of the beat that is not answered yet
 	misses := 0
 	for {
+		var now time.Time
 		select {
 		case _, ok := <-beats:
 			if ok {
 				sent, misses = time.Time{}, 0
+				c.unanswered.Store(nil)
 			} else {
 				beats = nil
 			}
+			continue
 		case <-c.closing:
 			return
-		case now := <-ticks.C:
-			if sent.IsZero() {
-				_ = c.hb.send(context.Background(), [][]byte{{}, []byte("beat")}) // an empty frame before the request, as REQ does
-				sent = now
-				continue
+		case <-c.doubts:
+			if !sent.IsZero() {
+				continue // one is out already
 			}
-			if misses++; misses == 3 {
-				c.log.Warn("kernel does not answer its heartbeat", "for", now.Sub(sent).Round(time.Second))
-			}
-			if misses >= 3 && now.Sub(sent) >= c.timing.frozen {
-				c.end(channelHB, &KernelDied{Reason: frozen(now.Sub(sent))})
-				return
-			}
+			now = time.Now()
+		case now = <-ticks.C:
+		}
+		if sent.IsZero() {
+			_ = c.hb.send(context.Background(), [][]byte{{}, []byte("beat")}) // an empty frame before the request, as REQ does
+			sent = now
+			c.unanswered.Store(&now)
+			continue
+		}
+		if misses++; misses == 3 {
+			c.log.Warn("kernel does not answer its heartbeat", "for", now.Sub(sent).Round(time.Second))
+		}
+		if misses >= 3 && now.Sub(sent) >= c.timing.frozen {
+			c.end(channelHB, &KernelDied{Reason: frozen(now.Sub(sent))})
+			return
 		}
 	}
 }
