@@ -1,6 +1,7 @@
 package local
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -51,6 +52,22 @@ func (p *process) died() <-chan runner.Death {
 		died <- p.exit
 	}()
 	return died
+}
+
+// wait returns when all of it is gone, which ctx brings about; how it ended is an error
+// unless it ended well.
+func (p *process) wait(ctx context.Context) error {
+	select {
+	case <-p.done:
+	case <-ctx.Done():
+		p.kill()
+		<-p.done
+		return ctx.Err()
+	}
+	if p.death.Code != "" {
+		return errors.New(p.death.Message)
+	}
+	return nil
 }
 
 // pipeGrace bounds the wait for output after a process ended: a grandchild may hold

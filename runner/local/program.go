@@ -2,7 +2,6 @@ package local
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 )
@@ -23,15 +22,5 @@ func (p Program) Render(ctx context.Context, stdin io.Reader, stdout, stderr io.
 	if err != nil {
 		return fmt.Errorf("start a renderer: %w", err)
 	}
-	select {
-	case <-proc.done:
-	case <-ctx.Done():
-		proc.kill()
-		<-proc.done
-		return ctx.Err()
-	}
-	if proc.death.Code != "" {
-		return errors.New(proc.death.Message)
-	}
-	return nil
+	return proc.wait(ctx)
 }

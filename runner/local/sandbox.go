@@ -155,17 +155,7 @@ func (s *sandbox) run(ctx context.Context, p program) error {
 	if err != nil {
 		return err
 	}
-	select {
-	case <-proc.done:
-	case <-ctx.Done():
-		proc.kill()
-		<-proc.done
-		return ctx.Err()
-	}
-	if proc.death.Code != "" {
-		return errors.New(proc.death.Message)
-	}
-	return nil
+	return proc.wait(ctx)
 }
 
 // begin starts a program, unless Close came first, and remembers it for Close.
