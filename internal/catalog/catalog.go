@@ -24,6 +24,7 @@ type Catalog struct {
 	byKey map[Key]*Message // made by Find
 
 	forms  int    // how many plural forms the header announces; 0: it announces none
+	rule   string // the expression that says which, as the header has it
 	plural plural // which of them a number takes; nil: none was announced
 }
 
@@ -159,9 +160,16 @@ func clip(text string) string {
 }
 
 // Stale says why a compiled catalog is not what compiling c today gives; "" where it
-// is. Only what readers would see counts: fuzzy and untranslated messages do not, nor
-// does the header.
+// is. Only what readers would see counts: fuzzy and untranslated messages do not, and of
+// the header only the plural forms do.
 func (c *Catalog) Stale(compiled *Catalog) string {
+	if c.plural != nil && slices.ContainsFunc(c.Messages, func(m *Message) bool { return m.Plural != "" && m.Translated() }) {
+		for n := range 1001 {
+			if c.Form(n) != compiled.Form(n) {
+				return fmt.Sprintf("its plural form for %d is another one", n)
+			}
+		}
+	}
 	was := compiled.index()
 	for _, m := range c.Messages {
 		if m.Obsolete {

@@ -98,6 +98,9 @@ func (m *Message) takeFrom(old *Message) {
 		}
 	}
 	m.Flags = flags
+	if m.Plural != "" && len(old.Translations) > len(m.Translations) {
+		m.Translations = make([]string, len(old.Translations)) // the header does not say how many there are
+	}
 	copy(m.Translations, old.Translations)
 	if m.Plural != old.Plural || m.Plural != "" && len(old.Translations) != len(m.Translations) {
 		m.doubt(old)

@@ -34,6 +34,22 @@ func TestMerge_KeepsWhatPeopleWrote(t *testing.T) {
 	}
 }
 
+func TestMerge_KeepsEveryForm(t *testing.T) {
+	c := mustPO(t, "msgid \"a day\"\nmsgid_plural \"days\"\nmsgstr[0] \"eins\"\nmsgstr[1] \"zwei\"\nmsgstr[2] \"drei\"\n")
+	c.Merge(mustPO(t, "msgid \"a day\"\nmsgid_plural \"days\"\nmsgstr[0] \"\"\nmsgstr[1] \"\"\n").Messages)
+	if m := c.Messages[0]; m.Fuzzy() || len(m.Translations) != 3 || m.Translations[2] != "drei" {
+		t.Errorf("got %+v", m)
+	}
+}
+
+func TestStale_SeesOtherPluralForms(t *testing.T) {
+	const messages = "\n\nmsgid \"a day\"\nmsgid_plural \"days\"\nmsgstr[0] \"a\"\nmsgstr[1] \"b\"\n"
+	const before, now = "msgid \"\"\nmsgstr \"Plural-Forms: nplurals=2; plural=n > 1;\\n\"", "msgid \"\"\nmsgstr \"Plural-Forms: nplurals=2; plural=n > 5;\\n\""
+	if got := mustPO(t, now+messages).Stale(mustMO(t, mustPO(t, before+messages).MO())); got != "its plural form for 2 is another one" {
+		t.Errorf("got %q", got)
+	}
+}
+
 func TestMerge_CountsWhatItDid(t *testing.T) {
 	c := mustPO(t, header+"msgid \"kept\"\nmsgstr \"x\"\n\nmsgid \"Consumption by week\"\nmsgstr \"x\"\n\nmsgid \"gone for good\"\nmsgstr \"x\"\n\nmsgid \"never translated\"\nmsgstr \"\"\n")
 	got := c.Merge(mustPO(t, "msgid \"kept\"\nmsgstr \"\"\n\nmsgid \"Consumption by weeks\"\nmsgstr \"\"\n\nmsgid \"altogether new\"\nmsgstr \"\"\n").Messages)
@@ -84,6 +100,10 @@ func TestDisagree_TellsWhatIsWrongWithATranslation(t *testing.T) {
 		{"%(n)s of days", "", []string{"%(n)s dies, 100%"}, "it holds a % that is no placeholder; write %%"},
 		{"%d of %s", "", []string{"%d de %s, 50 %"}, "it holds a % that is no placeholder; write %%"},
 		{"{n} of days", "", []string{"{n} dies, 100 %"}, ""},
+		{"Name %(t)s", "", []string{"Nom %(t)d"}, "its values are of other kinds, or in another order: %d takes no text"},
+		{"%(n)d of %(t)s", "", []string{"%(t)s: %(n)i"}, ""},
+		{"%s of %d", "", []string{"%d de %s"}, "its values are of other kinds, or in another order: %d takes no text"},
+		{"%d of %d", "", []string{"%d de %d"}, ""},
 		{"x", "", []string{""}, ""},
 	} {
 		m := &Message{Key: Key{Text: test.text}, Plural: test.plural, Translations: test.translations}

@@ -122,11 +122,33 @@ func moMessage(key, value []byte, charset string) (*Message, error) {
 	return m, nil
 }
 
+// compiledHeader returns the header as every reader takes it: with the charset that the
+// file has, and the plural forms, if they are known, in gettext's own words.
+func (c *Catalog) compiledHeader() string {
+	own := map[string]string{"content-type": "Content-Type: text/plain; charset=UTF-8\n"}
+	if c.plural != nil {
+		own["plural-forms"] = fmt.Sprintf("Plural-Forms: nplurals=%d; plural=%s;\n", c.forms, c.rule)
+	} else {
+		own["plural-forms"] = ""
+	}
+	var b strings.Builder
+	for line := range strings.Lines(c.utf8Header().Translations[0]) {
+		name, _, _ := strings.Cut(line, ":")
+		name = strings.ToLower(strings.TrimSpace(name))
+		if ours, ok := own[name]; ok {
+			line = ours
+			own[name] = "" // a second one is left out
+		}
+		b.WriteString(line)
+	}
+	return b.String()
+}
+
 // MO returns the catalog's translated messages as an MO file in UTF-8, as msgfmt
 // compiles them: without fuzzy ones.
 func (c *Catalog) MO() []byte {
 	type entry struct{ key, value string }
-	entries := []entry{{"", c.utf8Header().Translations[0]}}
+	entries := []entry{{"", c.compiledHeader()}}
 	for _, m := range c.Messages {
 		if m.Obsolete || !m.Translated() {
 			continue

@@ -72,6 +72,23 @@ func TestMO_IsWhatPythonReads(t *testing.T) {
 	}
 }
 
+// Headers that we take, and that Python's gettext would not, are written anew.
+func TestMO_HasAHeaderThatPythonTakes(t *testing.T) {
+	python := newOracle(t)
+	for _, header := range []string{
+		"Plural-Forms: nplurals=INTEGER; plural=EXPRESSION;\\n",
+		"Content-Type: text/plain; charset=UTF-8\\nPlural-Forms: nplurals = 2; plural = n != 1;\\n",
+		"Plural-Forms: plural=n != 1; nplurals=2;\\n",
+		"Plural-Forms: nplurals=2; plural=n != 1;\\nPlural-Forms: what?\\nContent-Type: text/plain; charset = CHARSET\\n",
+	} {
+		compiled := mustPO(t, "msgid \"\"\nmsgstr \""+header+"\"\n\nmsgid \"Day\"\nmsgstr \"Día\"\n").MO()
+		var read []entry
+		if raised := python.ask(t, "mo", base64.StdEncoding.EncodeToString(compiled), &read); raised != "" || len(read) != 1 || read[0].Text != "Día" {
+			t.Errorf("%s: Python reads %v, %s", header, read, raised)
+		}
+	}
+}
+
 // The examples' files were compiled by msgfmt.
 func TestParseMO_ReadsWhatMsgfmtWrote(t *testing.T) {
 	python := newOracle(t)
@@ -119,6 +136,7 @@ func TestParseMO_TakesNoMemoryByTheFilesWord(t *testing.T) {
 	}
 	shared = append(shared, make([]byte, 1<<20)...)
 	good := (&Catalog{Messages: []*Message{{Key: Key{Text: "a"}, Translations: []string{"b"}}}}).MO()
+	plurals := "Plural-Forms: nplurals=2; plural=" + strings.Repeat("(", 100_000) + "\n"
 	for name, test := range map[string]struct {
 		data []byte
 		want string
@@ -138,7 +156,7 @@ func TestParseMO_TakesNoMemoryByTheFilesWord(t *testing.T) {
 		"the same message twice":  {hostileMO(little, []uint32{moMagic, 0, 2, 28, 44, 0, 0, 1, 60, 1, 61, 1, 62, 1, 63}, "aabb"), "twice"},
 		"a hundred plural forms":  {(&Catalog{Messages: []*Message{{Key: Key{Text: "a"}, Plural: "b", Translations: strings.Split(strings.Repeat("x ", 99)+"x", " ")}}}).MO(), "100 plural forms"},
 		"five megabytes":          {append(hostileMO(little, []uint32{moMagic, 0, 0, 28, 28, 0, 28}, ""), make([]byte, 5<<20)...), "at most 4194304"},
-		"an expression without n": {(&Catalog{Header: &Message{Translations: []string{"Plural-Forms: nplurals=2; plural=" + strings.Repeat("(", 100_000) + "\n"}}}).MO(), "more than 1000"},
+		"an expression without n": {hostileMO(little, []uint32{moMagic, 0, 1, 28, 36, 0, 0, 0, 44, uint32(len(plurals)), 45}, "\x00"+plurals), "more than 1000"},
 	} {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)

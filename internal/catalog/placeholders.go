@@ -85,8 +85,35 @@ func (m *Message) Disagree() string {
 		if m.Plural == "" && len(positional(got)) != len(positional(known)) {
 			return "it has another number of %s and the like than the message"
 		}
+		if m.Plural == "" && formatted(known) && !slices.Equal(kinds(translation), kinds(m.Text)) {
+			return "its values are of other kinds, or in another order: %d takes no text"
+		}
 	}
 	return ""
+}
+
+// kinds returns which of a text's placeholders take numbers alone, by their names and,
+// for those without, in their order.
+func kinds(text string) []string {
+	var named, inOrder []string
+	for _, match := range placeholder.FindAllStringSubmatch(text, -1) {
+		whole := match[0]
+		kind := whole[len(whole)-1:]
+		if strings.ContainsAny(kind, "diouxXeEfFgGc") {
+			kind = "number"
+		} else {
+			kind = "any"
+		}
+		switch {
+		case whole[0] != '%' || whole == "%%":
+		case match[1] != "":
+			named = append(named, match[1]+" "+kind)
+		default:
+			inOrder = append(inOrder, kind)
+		}
+	}
+	slices.Sort(named)
+	return append(slices.Compact(named), inOrder...)
 }
 
 // positional returns the placeholders that take the next value, whatever its name.

@@ -75,7 +75,7 @@ func (c *Catalog) readPlural() error {
 			return fmt.Errorf("Plural-Forms %q: %d takes form %d, but nplurals is %d", clip(text), n, got, forms)
 		}
 	}
-	c.forms, c.plural = forms, form
+	c.forms, c.rule, c.plural = forms, expression, form
 	return nil
 }
 

@@ -260,13 +260,13 @@ func (p *poParser) translation(form int, word string, column int) error {
 // strings appends a line's strings to what is under way.
 func (p *poParser) strings(line string, column int) error {
 	for rest := line; rest != ""; {
-		at := column + utf8.RuneCountInString(line[:len(line)-len(rest)])
+		at := func() int { return column + utf8.RuneCountInString(line[:len(line)-len(rest)]) }
 		if rest[0] != '"' {
-			return p.wrong(at, fmt.Sprintf("%q after a string", clip(rest)), "remove it")
+			return p.wrong(at(), fmt.Sprintf("%q after a string", clip(rest)), "remove it")
 		}
 		n, what := unquote(&p.text, rest)
 		if what != "" {
-			return p.wrong(at, what, `a string ends on its line with "; inside of one write \" and \\`)
+			return p.wrong(at(), what, `a string ends on its line with "; inside of one write \" and \\`)
 		}
 		rest = strings.TrimLeft(rest[n:], " \t")
 	}

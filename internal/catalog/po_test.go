@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/text/encoding/charmap"
@@ -260,4 +261,12 @@ func (c *Catalog) sorted() []*Message {
 		}
 		return -1
 	})
+}
+
+func TestParsePO_TakesLongLinesInStride(t *testing.T) {
+	started := time.Now()
+	mustPO(t, "msgid "+strings.Repeat(`"a" `, 150_000)+"\nmsgstr \"\"\n")
+	if took := time.Since(started); took > 10*time.Second {
+		t.Errorf("%v", took)
+	}
 }

@@ -116,18 +116,20 @@ func readCatalogs(files map[string][]byte, language string) (c catalogs, warning
 			problems = append(problems, strict.Position{File: po, Line: syntax.Line, Column: syntax.Column}.Problem(syntax.What, syntax.Do))
 		}
 	}
-	switch {
-	case len(problems) > 0 || c.source == nil:
+	if len(problems) > 0 || c.source == nil && c.compiled == nil {
 		return c, "", problems
+	}
+	switch {
+	case c.source == nil:
 	case c.compiled == nil:
 		warning = fmt.Sprintf("%s is missing: %s was compiled in its place", mo, po)
 	default:
 		if c.stale = c.source.Stale(c.compiled); c.stale == "" {
-			return c, "", nil
+			break
 		}
 		warning = fmt.Sprintf("%s is older than %s, which was compiled in its place: %s", mo, po, c.stale)
 	}
-	files[mo] = c.source.MO()
+	files[mo] = c.used().MO() // also of a file that is there: not each reader takes what we take
 	return c, warning, nil
 }
 

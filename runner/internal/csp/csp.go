@@ -69,7 +69,11 @@ func headStart(page []byte) int {
 		switch kind {
 		case tokens.DoctypeToken, tokens.CommentToken:
 		case tokens.TextToken:
-			if len(bytes.TrimLeft(raw, " \t\r\n\f\xef\xbb\xbf")) > 0 {
+			if at == 0 {
+				raw = bytes.TrimPrefix(raw, []byte("\ufeff")) // only there it is no text
+				at += len(z.Raw()) - len(raw)
+			}
+			if len(bytes.TrimLeft(raw, " \t\r\n\f")) > 0 {
 				return at
 			}
 		case tokens.StartTagToken:
@@ -132,6 +136,7 @@ const (
 	media       = "a video or a sound from a file"
 	frame       = "a frame or an embedded object"
 	sentForm    = "a form that is sent"
+	base        = "a <base>"
 	askForThem  = `"content_security": {"scripts": "inline"} in config.json allows it`
 	putItInline = "put it into the page"
 )
@@ -141,6 +146,7 @@ var blocked = [...]struct{ what, do string }{
 	{script, askForThem}, {scriptFile, "put it into the page, and ask for it: " + askForThem}, {handler, askForThem}, {scriptLink, askForThem},
 	{image, `put it into the page as a data: URL, or name its origin ("self" for a published file) in "content_security": {"images": [...]}`},
 	{styleSheet, putItInline}, {styleFile, putItInline + ": fonts and images as data: URLs"}, {media, putItInline + " as a data: URL, or link to it"}, {frame, "link to it"}, {sentForm, "link to where it would be sent"},
+	{base, "write the addresses out"},
 }
 
 // stops lists what of a tag the policy stops.
@@ -184,6 +190,8 @@ func (p Policy) stops(t tokens.Token) (what []string) {
 		what = append(what, frame)
 	case "form":
 		what = append(what, sentForm)
+	case "base":
+		what = append(what, base)
 	}
 	return what
 }

@@ -82,6 +82,21 @@ func TestBlocked_TellsOfEachKindOnce(t *testing.T) {
 	}
 }
 
+func TestApply_TakesAByteOrderMarkForTextWhereBrowsersDo(t *testing.T) {
+	meta := string(Policy{}.Apply(nil))
+	for page, want := range map[string]string{
+		"\ufeff<head><title>":               "\ufeff<head>" + meta + "<title>",
+		"\ufeff \n<!DOCTYPE html><head>":    "\ufeff \n<!DOCTYPE html><head>" + meta,
+		"<!DOCTYPE html><html>\ufeff<head>": "<!DOCTYPE html><html>" + meta + "\ufeff<head>",
+		"<!-- -->\ufeff<head>":              "<!-- -->" + meta + "\ufeff<head>",
+		"\ufeff\ufeff<head>":                "\ufeff" + meta + "\ufeff<head>",
+	} {
+		if got := string(Policy{}.Apply([]byte(page))); got != want {
+			t.Errorf("%q: got %q, want %q", page, got, want)
+		}
+	}
+}
+
 func FuzzApply(f *testing.F) {
 	for _, page := range []string{"<!DOCTYPE html><html><head><title>x</title>", "<script>", "<!--", "<head", "\x00<head>"} {
 		f.Add([]byte(page))

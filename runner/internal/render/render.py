@@ -201,7 +201,7 @@ def suspended(generator):
     while generator is not None and getattr(generator, "gi_frame", None) is not None:
         if "__jinja_template__" in generator.gi_frame.f_globals:
             template = generator.gi_frame.f_globals["__jinja_template__"]
-            found = relative(template.filename), template.get_corresponding_lineno(generator.gi_frame.f_lineno)
+            found = relative(template.filename), template.get_corresponding_lineno(line_of(generator.gi_frame, generator.gi_frame.f_lineno))
         generator = generator.gi_yieldfrom
     return found
 
@@ -248,6 +248,11 @@ def relative(path):
     return None
 
 
+def line_of(frame, line):
+    """Returns a line of a frame. Python knows none for a few instructions: then the first."""
+    return frame.f_code.co_firstlineno if line is None else line
+
+
 def position(trace):
     """Returns the template's file and line of the innermost frame that is a template's.
 
@@ -257,7 +262,7 @@ def position(trace):
     found = None, None
     while trace is not None:
         frame = trace.tb_frame
-        file, line = relative(frame.f_code.co_filename), trace.tb_lineno
+        file, line = relative(frame.f_code.co_filename), line_of(frame, trace.tb_lineno)
         if "__jinja_template__" in frame.f_globals:
             template = frame.f_globals["__jinja_template__"]
             found = relative(template.filename), template.get_corresponding_lineno(line)
@@ -286,7 +291,7 @@ class Warnings:
         file, line = None, None
         if frame is not None:
             template = frame.f_globals["__jinja_template__"]
-            file, line = relative(template.filename) or template.name, template.get_corresponding_lineno(frame.f_lineno)
+            file, line = relative(template.filename) or template.name, template.get_corresponding_lineno(line_of(frame, frame.f_lineno))
         message = undefined._undefined_message
         if (message, file, line) in self.seen or len(self.found) > MOST_WARNINGS:
             return
@@ -312,9 +317,9 @@ class Warnings:
         return type("Undefined", (base,), {"__slots__": (), **{name: telling(name) for name in names}})
 
     def watch(self, environment):
-        """Makes tests tell, or raise where undefined names are errors, of what is undefined.
+        """Makes tests, and the filter items, tell of what is undefined, or raise where that is an error.
 
-        A test looks at a value's class, so that the value notices nothing of it.
+        They look at a value's class, so that the value notices nothing of it.
         """
         strict = environment.undefined is jinja2.StrictUndefined
 
@@ -332,6 +337,8 @@ class Warnings:
         for name, test in environment.tests.items():
             if name not in ("defined", "undefined") and not hasattr(test, "jinja_pass_arg"):
                 environment.tests[name] = telling(test)
+        if "items" in environment.filters:  # since Jinja2 3.1
+            environment.filters["items"] = telling(environment.filters["items"])
 
 
 if __name__ == "__main__":

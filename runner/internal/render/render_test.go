@@ -94,13 +94,14 @@ func TestPages_SayWhatIsWrongAndWhere(t *testing.T) {
 }
 
 func TestPages_WarnOfUndefinedNamesWithTheirPlace(t *testing.T) {
-	r := request("{{ missing }}\n{{ row.missing }}\n{% if absent %}{% endif %}\n{% include 'part.html' %}", `{"row": {}}`)
+	r := request("{% for k, v in costs|items %}{% endfor %}{{ missing }}\n{{ row.missing }}\n{% if absent %}{% endif %}\n{% include 'part.html' %}", `{"row": {}}`)
 	r.Files["part.html"] = []byte("\n{% for x in nothing %}{% endfor %}")
 	got, err := Pages(t.Context(), newInterpreter(t), r)
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := []string{
+		"template.html:1: 'costs' is undefined",
 		"template.html:1: 'missing' is undefined",
 		"template.html:2: 'dict object' has no attribute 'missing'",
 		"template.html:3: 'absent' is undefined",
@@ -110,19 +111,21 @@ func TestPages_WarnOfUndefinedNamesWithTheirPlace(t *testing.T) {
 		t.Errorf("warnings (-want +got):\n%s", diff)
 	}
 	r.Strict = true
-	if _, err := Pages(t.Context(), newInterpreter(t), r); err == nil || err.Error() != "template.html:1: UndefinedError: 'missing' is undefined" {
+	if _, err := Pages(t.Context(), newInterpreter(t), r); err == nil || err.Error() != "template.html:1: UndefinedError: 'costs' is undefined" {
 		t.Errorf("strict: got %v", err)
 	}
 }
 
 func TestPages_EndInTimeAndSayWhere(t *testing.T) {
 	for name, tt := range map[string]struct{ template, want string }{
-		"an endless loop":             {"\n{% for i in range(10**12) %}{% endfor %}", "template.html:2: rendering took too long"},
-		"an endless loop in a macro":  {"{% macro m() %}\n{% for i in range(10**12) %}{% endfor %}\n{% endmacro %}\n{{ m() }}", "template.html:2: rendering took too long"},
-		"an endless loop of Python's": {"\n\n{{ range(10**12)|sum }}", context.DeadlineExceeded.Error()}, // which heeds no signal
+		"an endless loop":              {"\n{% for i in range(10**12) %}{% endfor %}", "template.html:2: rendering took too long"},
+		"an endless loop that filters": {"\n{% for i in range(10**12) if i < 0 %}{% endfor %}", "template.html:2: rendering took too long"},
+		"an endless loop in a macro":   {"{% macro m() %}\n{% for i in range(10**12) %}{% endfor %}\n{% endmacro %}\n{{ m() }}", "template.html:2: rendering took too long"},
+		"an endless loop of Python's":  {"\n\n{{ range(10**12)|sum }}", context.DeadlineExceeded.Error()}, // which heeds no signal
 	} {
 		t.Run(name, func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			t.Parallel()
+			ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second) // of which the start takes some
 			defer cancel()
 			_, err := Pages(ctx, newInterpreter(t), request(tt.template, `{}`))
 			if err == nil || err.Error() != tt.want {

@@ -119,16 +119,39 @@ func (p *parser) parse(engine Engine, whole bool) {
 type places struct {
 	src    string
 	starts []int // of each line
+	runes  []int // before each stretch: a line may be as long as the file, and be asked about at every token
 }
+
+// stretch is a number of bytes that is quickly counted through.
+const stretch = 1 << 10
 
 func newPlaces(src string) places {
 	starts := []int{0}
+	var runes []int
+	count := 0
 	for i := 0; i < len(src); i++ {
+		if i%stretch == 0 {
+			runes = append(runes, count)
+		}
+		if utf8.RuneStart(src[i]) {
+			count++
+		}
 		if src[i] == '\n' || src[i] == '\r' && !strings.HasPrefix(src[i+1:], "\n") {
 			starts = append(starts, i+1)
 		}
 	}
-	return places{src, starts}
+	return places{src, starts, append(runes, count)}
+}
+
+// before returns how many characters come before an offset.
+func (l places) before(offset int) int {
+	count := l.runes[offset/stretch]
+	for i := offset - offset%stretch; i < offset; i++ {
+		if utf8.RuneStart(l.src[i]) {
+			count++
+		}
+	}
+	return count
 }
 
 func (l places) of(offset int) (line, column int) {
@@ -140,7 +163,7 @@ func (l places) of(offset int) (line, column int) {
 			high = middle
 		}
 	}
-	return low + 1, 1 + utf8.RuneCountInString(l.src[l.starts[low]:offset])
+	return low + 1, 1 + l.before(offset) - l.before(l.starts[low])
 }
 
 // String returns "line:column: what; do".
