@@ -184,6 +184,45 @@ func TestServe_WarnsOfNamesThatAreNotThere(t *testing.T) {
 	}
 }
 
+// Whatever filter and tag data goes through, it is no markup.
+func TestServe_EscapesData(t *testing.T) {
+	sources := []string{
+		`{% firstof absent s %}`, `{% ifchanged s %}{{ s }}{% endifchanged %}`, `{% with x=s %}{{ x }}{% endwith %}`, `{% set x = s %}{{ x }}`,
+		`{% for c in l %}{{ c }}{% endfor %}`, `{% for k, v in o %}{{ k }}{{ v }}{% endfor %}`, `{% macro m(x) %}{{ x }}{% endmacro %}{{ m(s) }}`,
+		`{% filter upper %}{{ s }}{% endfilter %}`, `{% spaceless %}{{ s }}{% endspaceless %}`, `{{ _(s) }}`, `{{ s + s }}`,
+	}
+	for name := range strings.FieldsSeq(template.Pongo2Filters()) {
+		if name != "safe" {
+			sources = append(sources, "{{ s|"+name+" }}", "{{ s|"+name+":300 }}", "{{ s|"+name+":s }}", "{{ l|"+name+":s }}")
+		}
+	}
+	const markup = "<b>&"
+	data := `{"s": "<b>&", "l": ["<b>&"], "o": {"<b>&": "<b>&"}}`
+	rendered := 0
+	for _, source := range sources {
+		r := request(t, source, data)
+		page, err := open(r, &keyOrder{})
+		if err != nil {
+			continue // a filter that takes no argument, or another one
+		}
+		text, _, err := page(render.Execution{Output: []byte(data)}, "ca", 1<<20)
+		if err == nil {
+			rendered++
+		}
+		if strings.Contains(strings.ToLower(string(text)), "<b>") {
+			t.Errorf("%s prints %s as %s", source, markup, text)
+		}
+	}
+	if rendered < 60 {
+		t.Errorf("only %d of %d templates were rendered", rendered, len(sources))
+	}
+	for _, source := range []string{"{{ s|truncatechars_html:9 }}", "{{ s|truncatewords_html:9 }}", "{% cycle s s %}", `{% ssi "/etc/passwd" %}`} {
+		if _, err := open(request(t, source, data), &keyOrder{}); err == nil {
+			t.Errorf("%s is not refused", source)
+		}
+	}
+}
+
 // What template.Parse says of pongo2 is what pongo2 says.
 func TestParse_AgreesWithPongo2(t *testing.T) {
 	good, err := os.ReadFile("../template/testdata/pongo2_good.html")

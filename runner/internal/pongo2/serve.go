@@ -46,6 +46,10 @@ func endOverLimit(limit int64) {
 	}
 }
 
+// unescaped are the filters whose results autoescape takes for markup, data and all; so
+// does the tag cycle print its values.
+var unescaped = [...]string{"truncatechars_html", "truncatewords_html"}
+
 // engine renders the pages of one request.
 type engine struct {
 	request  render.Request
@@ -56,7 +60,11 @@ type engine struct {
 
 func open(request render.Request, order *keyOrder) (render.Page, error) {
 	set := pongo2.NewSet("bundle", loader{request})
-	if err := set.BanTag("ssi"); err != nil {
+	err := errors.Join(set.BanTag("ssi"), set.BanTag("cycle"))
+	for _, name := range unescaped {
+		err = errors.Join(err, set.BanFilter(name))
+	}
+	if err != nil {
 		return nil, err
 	}
 	template, err := set.FromFile(request.Template)

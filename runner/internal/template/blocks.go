@@ -32,7 +32,7 @@ func pongo2Tags() map[string]tagRule {
 		"block":     {end: "endblock"}, "macro": {end: "endmacro"}, "filter": {end: "endfilter"}, "with": {end: "endwith"},
 		"autoescape": {end: "endautoescape"}, "comment": {end: "endcomment"}, "spaceless": {end: "endspaceless"},
 		"verbatim": {end: "endverbatim"},
-		"extends":  {}, "include": {}, "import": {}, "set": {}, "cycle": {}, "firstof": {}, "lorem": {}, "now": {},
+		"extends":  {}, "include": {}, "import": {}, "set": {}, "firstof": {}, "lorem": {}, "now": {},
 		"templatetag": {}, "widthratio": {},
 	}
 }
@@ -51,6 +51,8 @@ func instead(tag string) string {
 		return `write {% import "macros.html" name %}`
 	case "ssi":
 		return "it would read files of the machine: write {% include %}"
+	case "cycle":
+		return "it would let data be markup: write {% if forloop.Counter|divisibleby:2 %}"
 	case "endset", "call":
 		return "compute it in the notebook"
 	}

@@ -95,6 +95,8 @@ func (p *parser) foreignOperator(t token, within surroundings) (what, do string)
 		return "pongo2 has no formatting with %", "use the filters floatformat and stringformat"
 	case t.text == "|" && after.kind == name && p.peek(2).is(operator, "("):
 		return fmt.Sprintf("pongo2 gives a filter its argument after a colon: %s:...", after.text), "write |" + after.text + `:"..."`
+	case t.text == "|" && strings.HasSuffix(after.text, "_html"):
+		return fmt.Sprintf("the filter %s lets data be markup", after.text), "write |" + strings.TrimSuffix(after.text, "_html")
 	case t.text == "|" && after.kind == name && !strings.Contains(pongo2Filters, " "+after.text+" "):
 		return fmt.Sprintf("pongo2 has no filter %q", after.text), "compute it in the notebook"
 	case t.text == "." && after.kind == name && p.peek(2).is(operator, "("):
@@ -166,8 +168,9 @@ func (p *parser) foreignTag(t, after token) (what, do string) {
 // Pongo2Filters returns the names of pongo2's filters, between blanks.
 func Pongo2Filters() string { return pongo2Filters }
 
-// pongo2Filters are the filters of pongo2 6, between blanks.
+// pongo2Filters are the filters of pongo2 6, between blanks. truncatechars_html and
+// truncatewords_html are left out: what they return is never escaped.
 const pongo2Filters = " escape e safe escapejs add addslashes capfirst center cut date default default_if_none divisibleby first floatformat " +
 	"get_digit iriencode join last length length_is linebreaks linebreaksbr linenumbers ljust lower make_list phone2numeric pluralize random " +
-	"removetags rjust slice split stringformat striptags time title truncatechars truncatechars_html truncatewords truncatewords_html upper " +
+	"removetags rjust slice split stringformat striptags time title truncatechars truncatewords upper " +
 	"urlencode urlize urlizetrunc wordcount wordwrap yesno float integer "
