@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"os"
 	"path"
 	"strings"
+	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -47,12 +49,18 @@ the whole list also goes into the job's summary.`,
 				problems = append(problems, found...)
 			}
 			problems = strict.Sort(problems)
+			if err := printProblems(std.out, problems, format); err != nil {
+				return err
+			}
 			if path := os.Getenv("GITHUB_STEP_SUMMARY"); format == "github" && path != "" {
 				if err := appendSummary(path, problems); err != nil {
 					return err
 				}
 			}
-			return printProblems(std.out, problems, format)
+			if len(problems) > 0 {
+				return &exitError{status: exitWrongUse}
+			}
+			return nil
 		},
 	}
 	cmd.Flags().StringVar(&format, "format", "text", "text, json or github")
@@ -109,8 +117,9 @@ func appendSummary(path string, problems []strict.Problem) (err error) {
 	return err
 }
 
-// printProblems prints problems, and fails where there are any.
-func printProblems(out io.Writer, problems []strict.Problem, format string) error {
+// printProblems prints problems, each on one line unless they are JSON.
+func printProblems(to io.Writer, problems []strict.Problem, format string) error {
+	out := bufio.NewWriter(to)
 	if format == "json" {
 		enc := json.NewEncoder(out)
 		enc.SetIndent("", "  ")
@@ -121,15 +130,22 @@ func printProblems(out io.Writer, problems []strict.Problem, format string) erro
 	for _, p := range problems {
 		switch format {
 		case "text":
-			fmt.Fprintln(out, p)
+			fmt.Fprintln(out, withoutControls(p.String()))
 		case "github":
 			fmt.Fprintf(out, "::error file=%s,line=%d,col=%d::%s\n", commandProperty.Replace(path.Clean(p.File)), p.Line, p.Column, commandText.Replace(sentence(p)))
 		}
 	}
-	if len(problems) > 0 {
-		return &exitError{status: exitWrongUse}
-	}
-	return nil
+	return out.Flush()
+}
+
+// withoutControls marks what names of files may hold and a terminal would obey.
+func withoutControls(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, text)
 }
 
 // What would end a workflow command's text, or one of its properties, as the runner's own

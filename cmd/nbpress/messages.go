@@ -92,8 +92,24 @@ func (u *messagesUpdate) run(compile bool) error {
 		updates = append(updates, more...)
 	}
 	for _, update := range updates {
+		if err := u.refuseLinks(update.path); err != nil {
+			return err
+		}
+	}
+	for _, update := range updates {
 		if err := update.write(u.std); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// refuseLinks says where a path, from the catalogs' folder on, is a symbolic link: one that
+// somebody else merged would have us write elsewhere.
+func (u *messagesUpdate) refuseLinks(path string) error {
+	for at := path; len(at) >= len(u.dir); at = filepath.Dir(at) {
+		if info, err := os.Lstat(at); err == nil && info.Mode()&fs.ModeSymlink != 0 {
+			return wrongUse(fmt.Errorf("%s is a symbolic link; put the file or folder itself there", at))
 		}
 	}
 	return nil
@@ -162,11 +178,19 @@ func (u catalogUpdate) write(std streams) error {
 
 // writeWhole replaces a file in one step, so that translations cannot be cut short.
 func writeWhole(path string, data []byte) error {
-	beside := path + ".new"
-	if err := os.WriteFile(beside, data, 0o644); err != nil {
+	beside, err := os.CreateTemp(filepath.Dir(path), ".nbpress-*") // never what is there already, as a link may be
+	if err != nil {
 		return err
 	}
-	return os.Rename(beside, path)
+	_, err = beside.Write(data)
+	err = errors.Join(err, beside.Chmod(0o644), beside.Close())
+	if err == nil {
+		err = os.Rename(beside.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(beside.Name()))
+	}
+	return nil
 }
 
 // counted is "1 text" or "2 texts".

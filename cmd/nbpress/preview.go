@@ -95,8 +95,19 @@ func runPreview(ctx context.Context, std streams, dir string, flags runFlags, po
 	return group.Wait()
 }
 
-// watched lists what a report is made of: its folder, and what its repository shares.
+// watched lists what a report is made of: its folder, and what its repository shares. What
+// is a link is watched where it leads to.
 func watched(t tree, name string) []string {
+	paths := sourcesOf(t, name)
+	for i, path := range paths {
+		if real, err := filepath.EvalSymlinks(path); err == nil {
+			paths[i] = real
+		}
+	}
+	return paths
+}
+
+func sourcesOf(t tree, name string) []string {
 	paths := []string{filepath.Join(t.root, filepath.FromSlash(name))}
 	if !exists(filepath.Join(t.root, report.DefaultsFile)) {
 		return paths

@@ -294,6 +294,33 @@ func TestWatch_TakesChangesThatComeTogetherForFew(t *testing.T) {
 	}
 }
 
+func TestWatch_FollowsAFolderThatGoesAndComesBack(t *testing.T) {
+	folder := filepath.Join(t.TempDir(), "weekly")
+	write(t, filepath.Join(folder, "template.html"), "a")
+	changes := watched(t, folder)
+	if err := os.RemoveAll(folder); err != nil {
+		t.Fatal(err)
+	}
+	<-changes
+	drain(changes)
+	write(t, filepath.Join(folder, "template.html"), "b")
+	<-changes
+	drain(changes)
+	write(t, filepath.Join(folder, "template.html"), "c")
+	select {
+	case <-changes:
+	case <-time.After(10 * time.Second):
+		t.Error("what is written into the folder that came back is not seen")
+	}
+	drain(changes)
+	write(t, folder+"-beside", "x")
+	select {
+	case <-changes:
+		t.Error("told of a file beside the folder")
+	case <-time.After(300 * time.Millisecond):
+	}
+}
+
 func TestWatch_RefusesWhatIsNotThere(t *testing.T) {
 	err := preview.Watch(t.Context(), []string{filepath.Join(t.TempDir(), "gone")}, func() {})
 	if err == nil || !strings.Contains(err.Error(), "gone") {

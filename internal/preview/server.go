@@ -137,6 +137,9 @@ func onlyHere(at net.Addr, next http.Handler) http.Handler {
 	_, port, _ := net.SplitHostPort(at.String())
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		names := []string{"127.0.0.1:" + port, "localhost:" + port, "[::1]:" + port}
+		if port == "80" { // which browsers do not say
+			names = []string{"127.0.0.1", "localhost", "[::1]"}
+		}
 		if !slices.Contains(names, r.Host) {
 			http.Error(w, "this server answers to http://localhost:"+port+" alone", http.StatusMisdirectedRequest)
 			return

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -30,7 +31,10 @@ func Watch(ctx context.Context, paths []string, changed func()) (err error) {
 	defer func() { err = errors.Join(err, watcher.Close()) }()
 	w := watch{watcher: watcher}
 	for _, path := range paths {
-		if err := w.add(path); err != nil {
+		path = filepath.Clean(path)
+		w.paths = append(w.paths, path)
+		// Its folder, too: a path may go and come back, as when another branch is looked at.
+		if err := errors.Join(w.add(path), watcher.Add(filepath.Dir(path))); err != nil {
 			return err
 		}
 	}
@@ -39,17 +43,25 @@ func Watch(ctx context.Context, paths []string, changed func()) (err error) {
 
 type watch struct {
 	watcher *fsnotify.Watcher
+	paths   []string // what is watched; the watcher also tells of what is beside them
 	folders int
 }
 
-// add watches a folder with all below it, or the folder of a file.
+// concerns reports whether a name is one of the paths, or lies below one.
+func (w *watch) concerns(name string) bool {
+	return slices.ContainsFunc(w.paths, func(path string) bool {
+		return name == path || strings.HasPrefix(name, path+string(filepath.Separator))
+	})
+}
+
+// add watches a folder with all below it.
 func (w *watch) add(path string) error {
 	info, err := os.Stat(path)
 	if err != nil {
 		return fmt.Errorf("watch %s: %w", path, err)
 	}
 	if !info.IsDir() {
-		return w.watcher.Add(filepath.Dir(path))
+		return nil // its folder is watched
 	}
 	return filepath.WalkDir(path, func(name string, entry fs.DirEntry, err error) error {
 		switch {
@@ -86,7 +98,7 @@ func (w *watch) run(ctx context.Context, changed func()) error {
 			if !ok {
 				return errors.New("the watch on the files ended")
 			}
-			if ignored(filepath.Base(event.Name)) || event.Op == fsnotify.Chmod {
+			if !w.concerns(event.Name) || ignored(filepath.Base(event.Name)) || event.Op == fsnotify.Chmod {
 				continue
 			}
 			if event.Op.Has(fsnotify.Create) {

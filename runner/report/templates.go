@@ -1,10 +1,12 @@
 package report
 
 import (
+	"bytes"
 	"fmt"
 	"io/fs"
 	"path"
 	"slices"
+	"strings"
 
 	"nbpress/internal/strict"
 	"nbpress/runner/internal/template"
@@ -82,6 +84,9 @@ func (l *loader) checkTemplates() {
 			l.problem(l.inTemplate(file, at.Line, at.Column), what, "save it as UTF-8")
 			continue
 		}
+		if !escapes(file) && bytes.Contains(folders.files[file], []byte("{{")) && l.bundle.Config.Engine == EngineJinja2 {
+			l.bundle.Warnings = append(l.bundle.Warnings, file+" prints its values without autoescape, as Jinja2 does but in .html, .htm and .xml; give it such a name")
+		}
 		for _, p := range l.templates[file].Problems {
 			l.problem(l.inTemplate(file, p.Line, p.Column), p.What, p.Do)
 		}
@@ -91,6 +96,16 @@ func (l *loader) checkTemplates() {
 			}
 		}
 	}
+}
+
+// escapes reports whether Jinja2 escapes what a template prints: by its name, as
+// https://jinja.palletsprojects.com/en/stable/api/#jinja2.select_autoescape has it.
+func escapes(file string) bool {
+	switch strings.ToLower(path.Ext(file)) {
+	case ".html", ".htm", ".xml":
+		return true
+	}
+	return false
 }
 
 // like says which file may have been meant.

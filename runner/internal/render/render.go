@@ -8,6 +8,7 @@ package render
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	_ "embed"
 	"errors"
@@ -110,11 +111,9 @@ func Pages(ctx context.Context, renderer Renderer, request Request) (Result, err
 	if err == nil || errors.As(err, &refused) {
 		return result, err
 	}
-	if runErr != nil { // it did not live to say why
-		words := strings.ToValidUTF8(stderr.buf.String(), "\uFFFD")
-		return Result{}, &Error{Code: "template_error", File: request.Template, Message: lastWords(words, runErr), Traceback: words}
-	}
-	return Result{}, fmt.Errorf("read the renderer's answer: %w", err)
+	// It did not live to say why, or a template had it say what we do not understand.
+	words := strings.ToValidUTF8(stderr.buf.String(), "\uFFFD")
+	return Result{}, &Error{Code: "template_error", File: request.Template, Message: lastWords(words, cmp.Or(runErr, err)), Traceback: words}
 }
 
 // lastWords says why a renderer died, as far as it is known.
