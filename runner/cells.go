@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"maps"
 	"slices"
@@ -25,11 +26,11 @@ type CellsOptions struct {
 	CellOutputLimit int64
 	Progress        func(Progress) // called before and after each cell; may be nil
 
-	// Save is called with the whole file as it is so far, after cells and during long
-	// ones, as often as takes no more than a tenth of the time, and at the end in any
-	// case; may be nil. It is called from other goroutines, one call at a time. Only
-	// the last call's error counts.
-	Save func(executed []byte) error
+	// Save is called with what writes the whole file as it is so far, after cells and
+	// during long ones, as often as takes no more than a tenth of the time, and at the
+	// end in any case; may be nil. It is called from other goroutines, one call at a
+	// time. Only the last call's error counts.
+	Save func(write func(io.Writer) error) error
 
 	// Interrupt interrupts the kernel; nil: by a message to it.
 	Interrupt func() error
@@ -83,8 +84,8 @@ const (
 )
 
 // ExecuteNotebook executes the notebook file data in the kernel that listens at
-// conn, ends the kernel, and returns the notebook with its outputs, as a file. The
-// kernel's sandbox tells on dead how the kernel ended by itself; nil: it never does.
+// conn, ends the kernel, and returns the notebook with its outputs, as a file, unless
+// Save takes that. The kernel's sandbox tells on dead how the kernel ended by itself; nil: it never does.
 //
 // A Failure is the notebook's result; the executed notebook then reaches to the
 // failing cell. Warnings are for people. An error is infrastructure's: ctx was
@@ -101,15 +102,17 @@ func executeFile(ctx context.Context, data []byte, conn jupyter.Connection, dead
 		return nil, nil, nil, fmt.Errorf("read notebook: %w", err)
 	}
 	failure, warnings, err = executeCells(ctx, nb, conn, dead, o)
+	if o.Save != nil {
+		if saveErr := o.Save(nb.Write); saveErr != nil {
+			err = errors.Join(err, fmt.Errorf("save the notebook: %w", saveErr))
+		}
+		return nil, failure, warnings, err
+	}
 	executed, encodeErr := nb.Encode()
 	if encodeErr != nil {
-		encodeErr = fmt.Errorf("write notebook: %w", encodeErr)
-	} else if o.Save != nil {
-		if saveErr := o.Save(executed); saveErr != nil {
-			encodeErr = fmt.Errorf("save the notebook: %w", saveErr)
-		}
+		err = errors.Join(err, fmt.Errorf("write notebook: %w", encodeErr))
 	}
-	return executed, failure, warnings, errors.Join(err, encodeErr)
+	return executed, failure, warnings, err
 }
 
 // executeCells connects to a kernel, runs the notebook's cells in it and shuts it
@@ -173,7 +176,7 @@ func runCells(ctx context.Context, client *jupyter.Client, nb *notebook.Notebook
 	r := &cellsRun{client: client, nb: nb, o: o.withDefaults()}
 	r.out = newOutputs(r.o.CellOutputLimit, r.o.OutputLimit)
 	r.describeLanguage()
-	r.saver = saver{encode: r.encode, save: r.o.Save, log: r.o.Log, rest: r.o.saveRest}
+	r.saver = saver{snapshot: r.snapshot, save: r.o.Save, log: r.o.Log, rest: r.o.saveRest}
 	r.saver.start()
 	failure, err := r.cells(ctx, executable(nb))
 	r.saver.close()
@@ -237,10 +240,10 @@ func (r *cellsRun) describeWidgets() {
 	r.nb.Metadata["widgets"] = state
 }
 
-// encode returns the notebook so far.
-func (r *cellsRun) encode() ([]byte, error) {
+// snapshot returns the notebook so far.
+func (r *cellsRun) snapshot() *notebook.Notebook {
 	r.describeWidgets()
-	return r.nb.Encode()
+	return r.nb.Snapshot()
 }
 
 // warnings returns the run's notes and one line per cell whose output was cut. In

@@ -1,7 +1,6 @@
 package runner
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -308,11 +307,11 @@ func TestExecuteNotebook_WritesWhatJupyterReads(t *testing.T) {
 	}
 	var events []string
 	saves, saved := 0, []byte(nil)
-	executed, failure, warnings, err := ExecuteNotebook(t.Context(), data, conn, dead, CellsOptions{
+	_, failure, warnings, err := ExecuteNotebook(t.Context(), data, conn, dead, CellsOptions{
 		Progress: func(p Progress) {
 			events = append(events, fmt.Sprintf("%d/%d %d %s", p.Cell, p.Cells, p.Index, p.Event))
 		},
-		Save: func(file []byte) error { saves, saved = saves+1, file; return nil },
+		Save: whole(func(file []byte) error { saves, saved = saves+1, file; return nil }),
 	})
 	if err != nil || failure != nil || len(warnings) > 0 {
 		t.Fatalf("got %+v, %v, %v", failure, warnings, err)
@@ -321,11 +320,11 @@ func TestExecuteNotebook_WritesWhatJupyterReads(t *testing.T) {
 	if diff := cmp.Diff(want, events); diff != "" {
 		t.Errorf("progress (-want +got):\n%s", diff)
 	}
-	if saves < 2 || !bytes.Equal(saved, executed) {
-		t.Errorf("%d saves, the last one of %d bytes, want the executed file's %d", saves, len(saved), len(executed))
+	if saves < 2 {
+		t.Errorf("%d saves, want one before the last", saves)
 	}
 	file := filepath.Join(t.TempDir(), "executed.ipynb")
-	if err := os.WriteFile(file, executed, 0o600); err != nil {
+	if err := os.WriteFile(file, saved, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	validate := exec.Command(testenv.Python(t), "-c", `

@@ -3,6 +3,7 @@ package runner
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -534,6 +535,45 @@ func TestExecuteFile_KeepsItsMemoryBoundedWhenACellPrintsAGigabyte(t *testing.T)
 	if got := peak(); got > 64<<20 {
 		t.Errorf("the heap grew by %d MiB", got>>20)
 	}
+}
+
+// While a notebook with all the output that it may keep is saved, that is not in memory
+// once more.
+func TestExecuteFile_KeepsItsMemoryBoundedWhileItSaves(t *testing.T) {
+	for name, cell := range map[string]string{
+		"long lines":  "for i in range(20): print('x' * (2 << 20), flush=True)",
+		"short lines": "for i in range(250_000): print('x' * 99)",
+	} {
+		t.Run(name, func(t *testing.T) {
+			conn, dead := startKernel(t)
+			data := notebookFile(t, cell, cell, cell)
+			var saves, size int64
+			peak, stop := watchHeap()
+			_, failure, _, err := executeFile(t.Context(), data, conn, dead, CellsOptions{
+				saveRest: 50 * time.Millisecond,
+				Save: func(write func(io.Writer) error) error {
+					saves, size = saves+1, 0
+					return write(counting{&size})
+				},
+			})
+			stop()
+			t.Logf("%d saves, the heap grew by at most %d MiB", saves, peak()>>20)
+			if err != nil || failure != nil || size < 32<<20 || saves < 2 {
+				t.Errorf("got %d bytes in %d saves, %+v, %v", size, saves, failure, err)
+			}
+			if got := peak(); got > 64<<20 {
+				t.Errorf("the heap grew by %d MiB", got>>20)
+			}
+		})
+	}
+}
+
+// counting counts what is written.
+type counting struct{ n *int64 }
+
+func (c counting) Write(p []byte) (int, error) {
+	*c.n += int64(len(p))
+	return len(p), nil
 }
 
 // watchHeap samples until stop is called how much more of the heap than now was in use

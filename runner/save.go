@@ -1,11 +1,13 @@
 package runner
 
 import (
+	"io"
 	"log/slog"
 	"sync"
 	"time"
 
 	"nbpress/runner/internal/jupyter"
+	"nbpress/runner/internal/notebook"
 )
 
 // saveShare is how many times as long as it took a save rests: saving takes a tenth
@@ -16,10 +18,10 @@ const saveShare = 9
 // of its own: output must not wait for slow storage. A save that fails is tried again;
 // only the last one's error counts, which is not the saver's to do.
 type saver struct {
-	encode func() ([]byte, error)
-	save   func([]byte) error // nil: nothing is saved
-	log    *slog.Logger       // may be nil
-	rest   time.Duration      // how long the output of a running cell may wait
+	snapshot func() *notebook.Notebook
+	save     func(write func(io.Writer) error) error // nil: nothing is saved
+	log      *slog.Logger                            // may be nil
+	rest     time.Duration                           // how long the output of a running cell may wait
 
 	notebook sync.Mutex // guards the notebook and unsaved: whoever runs cells holds it, but not while they wait for the kernel
 	unsaved  bool
@@ -75,13 +77,10 @@ func (s *saver) saveOnce() {
 		return
 	}
 	began := time.Now()
-	data, err := s.encode()
+	snapshot := s.snapshot()
 	s.unsaved = false
 	s.notebook.Unlock()
-	if err != nil {
-		return // the last save says so
-	}
-	if err := s.save(data); err != nil {
+	if err := s.save(snapshot.Write); err != nil {
 		s.notebook.Lock()
 		s.unsaved = true
 		s.notebook.Unlock()

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -129,11 +130,15 @@ func (s soaked) execute(ctx context.Context, python, work string) (err error) {
 	defer func() { err = errors.Join(err, kernel.Close()) }()
 	o := s.o
 	o.Interrupt = kernel.Interrupt
-	o.Save = func([]byte) error { return nil }
+	var executed bytes.Buffer
+	o.Save = func(write func(io.Writer) error) error {
+		executed.Reset()
+		return write(&executed)
+	}
 	if s.cancel > 0 {
 		o.Progress = func(runner.Progress) { time.AfterFunc(s.cancel, cancel) }
 	}
-	executed, failure, _, err := runner.ExecuteNotebook(ctx, data, kernel.Connection, kernel.Died, o)
+	_, failure, _, err := runner.ExecuteNotebook(ctx, data, kernel.Connection, kernel.Died, o)
 	switch {
 	case s.cancel > 0 && errors.Is(err, context.Canceled):
 		return nil
@@ -141,7 +146,7 @@ func (s soaked) execute(ctx context.Context, python, work string) (err error) {
 		return err
 	case s.code == "" && failure != nil, s.code != "" && (failure == nil || failure.Code != s.code):
 		return fmt.Errorf("got %+v, want %q\n%s", failure, s.code, kernel.Log())
-	case s.name == "flooding" && !bytes.Contains(executed, []byte("[nbpress: ")):
+	case s.name == "flooding" && !bytes.Contains(executed.Bytes(), []byte("[nbpress: ")):
 		return errors.New("no mark says that its output was cut")
 	}
 	return nil

@@ -63,6 +63,7 @@ longer than --timeout, 138 the kernel died.`,
 	f.StringVar(&flags.python, "python", "", "the `interpreter` with ipykernel (default: of $VIRTUAL_ENV, of .venv, or python3)")
 	f.Var(&flags.timeout, "timeout", "how long one cell may take, such as 2m or 120 (default: no limit)")
 	f.Var(&flags.startTimeout, "start-timeout", "how long the kernel may take to start (default: 1m)")
+	f.Var(&flags.outputLimit, "output-limit", "how much output the notebook keeps, of one cell or of all, such as 256Mi (default: 32Mi, and 16Mi of a cell)")
 	f.BoolVar(&flags.allowErrors, "allow-errors", false, "go on after a cell that raised")
 	f.BoolVar(&flags.progress, "progress", false, "show each cell; on a terminal the default, =false shows nothing")
 	return cmd
@@ -77,6 +78,7 @@ type executeFlags struct {
 	python        string
 	timeout       seconds
 	startTimeout  seconds
+	outputLimit   amount
 	allowErrors   bool
 	progress      bool
 	progressGiven bool
@@ -210,6 +212,7 @@ func (e *execution) run(ctx context.Context, std streams, said io.Writer) (err e
 	show := e.progress(std.err)
 	options := runner.CellsOptions{
 		CellTimeout: e.flags.timeout.Duration, StartTimeout: e.flags.startTimeout.Duration,
+		OutputLimit: int64(e.flags.outputLimit.Bytes), CellOutputLimit: int64(e.flags.outputLimit.Bytes),
 		AllowErrors: e.flags.allowErrors, Values: e.values, Interrupt: kernel.Interrupt, Log: consoleLog(std),
 		Progress: func(p runner.Progress) { show.step(runner.Step{Stage: "execute", Cell: &p}) },
 	}

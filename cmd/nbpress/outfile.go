@@ -56,7 +56,10 @@ func openOut(path string, stdout io.Writer, data []byte) (*outFile, error) {
 			return nil, o.failed(err)
 		}
 	}
-	beside, err := o.writeBeside(data)
+	beside, err := o.writeBeside(func(w io.Writer) error {
+		_, err := w.Write(data)
+		return err
+	})
 	if errors.Is(err, fs.ErrPermission) && o.before != nil {
 		o.inPlace = true
 		return o, nil
@@ -67,12 +70,16 @@ func openOut(path string, stdout io.Writer, data []byte) (*outFile, error) {
 	return o, os.Remove(beside)
 }
 
-// write replaces the file's content.
-func (o *outFile) write(data []byte) error {
+// write replaces the file's content by what write writes.
+func (o *outFile) write(write func(io.Writer) error) error {
 	if o.inPlace {
-		return o.failed(os.WriteFile(o.target, data, 0))
+		file, err := os.OpenFile(o.target, os.O_WRONLY|os.O_TRUNC, 0)
+		if err != nil {
+			return o.failed(err)
+		}
+		return o.failed(errors.Join(write(file), file.Close()))
 	}
-	beside, err := o.writeBeside(data)
+	beside, err := o.writeBeside(write)
 	if err != nil {
 		return o.failed(err)
 	}
@@ -105,15 +112,15 @@ func linked(name string) string {
 	}
 }
 
-// writeBeside writes data into a new file of the same folder, mode and, where that is
-// allowed, owner, and returns its name.
-func (o *outFile) writeBeside(data []byte) (name string, err error) {
+// writeBeside writes a new file of the same folder, mode and, where that is allowed,
+// owner, and returns its name.
+func (o *outFile) writeBeside(write func(io.Writer) error) (name string, err error) {
 	name = filepath.Join(filepath.Dir(o.target), ".nbpress-"+rand.Text()[:10])
 	file, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 	if err != nil {
 		return "", err
 	}
-	_, err = file.Write(data)
+	err = write(file)
 	if o.before != nil {
 		if stat, ok := o.before.Sys().(*syscall.Stat_t); ok {
 			_ = file.Chown(int(stat.Uid), int(stat.Gid))

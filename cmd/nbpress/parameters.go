@@ -164,6 +164,23 @@ func (s *seconds) String() string {
 // Type implements pflag.Value.
 func (*seconds) Type() string { return "duration" }
 
+// amount is a number of bytes, written as in config.json.
+type amount struct{ strict.Bytes }
+
+// Set implements pflag.Value.
+func (a *amount) Set(text string) (err error) {
+	if a.Bytes, err = strict.ParseBytes(text); err != nil || a.Bytes == 0 {
+		return errors.New("write it as 64Mi or 1Gi, or as a number of bytes")
+	}
+	return nil
+}
+
+// String implements pflag.Value.
+func (*amount) String() string { return "" }
+
+// Type implements pflag.Value.
+func (*amount) Type() string { return "size" }
+
 // withoutPath takes the path out of an error that names it already.
 func withoutPath(err error) error {
 	var path *fs.PathError

@@ -1,12 +1,15 @@
 package notebook
 
 import (
+	"bufio"
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"io"
 	"maps"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -20,8 +23,24 @@ const maxIndent = 128
 // lines, a final newline. Cells without a valid id get one. The notebook is not
 // changed. The error names a value that JSON does not have.
 func (nb *Notebook) Encode() ([]byte, error) {
-	metadata := without(nb.Metadata, "orig_nbformat", "orig_nbformat_minor", "signature")
 	w := &writer{buf: make([]byte, 0, nb.sizeHint())}
+	if err := nb.encode(w); err != nil {
+		return nil, err
+	}
+	return w.buf, nil
+}
+
+// Write writes what Encode returns, without having it in memory.
+func (nb *Notebook) Write(out io.Writer) error {
+	w := &writer{out: bufio.NewWriterSize(out, 64<<10)}
+	if err := nb.encode(w); err != nil {
+		return err
+	}
+	return w.out.Flush()
+}
+
+func (nb *Notebook) encode(w *writer) error {
+	metadata := without(nb.Metadata, "orig_nbformat", "orig_nbformat_minor", "signature")
 	w.fields(0, nb.Extra,
 		field{"cells", cellList{nb.Cells, nb.ids()}},
 		field{"metadata", metadata},
@@ -30,9 +49,44 @@ func (nb *Notebook) Encode() ([]byte, error) {
 	)
 	w.raw("\n")
 	if w.err != nil {
-		return nil, fmt.Errorf("encode notebook: %w", w.err)
+		return fmt.Errorf("encode notebook: %w", w.err)
 	}
-	return w.buf, nil
+	return nil
+}
+
+// Snapshot returns the notebook as it is now. It shares the texts and values of nb, which
+// do not change, and nothing that does.
+func (nb *Notebook) Snapshot() *Notebook {
+	snapshot := *nb
+	snapshot.Metadata = grown(nb.Metadata).(map[string]any)
+	snapshot.Cells = make([]*Cell, len(nb.Cells))
+	for i, cell := range nb.Cells {
+		c := *cell
+		c.Metadata, c.Outputs = maps.Clone(cell.Metadata), slices.Clone(cell.Outputs)
+		snapshot.Cells[i] = &c
+	}
+	return &snapshot
+}
+
+// grown returns a value of metadata with its Trees taken apart.
+func grown(value any) any {
+	switch v := value.(type) {
+	case Tree:
+		return grown(v.Tree())
+	case map[string]any:
+		fields := make(map[string]any, len(v))
+		for key, value := range v {
+			fields[key] = grown(value)
+		}
+		return fields
+	case []any:
+		elements := make([]any, len(v))
+		for i, element := range v {
+			elements[i] = grown(element)
+		}
+		return elements
+	}
+	return value
 }
 
 // sizeHint returns about how long the file will be, rather too much.

@@ -63,6 +63,10 @@ func encode(t *testing.T, nb *Notebook) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	var written strings.Builder
+	if err := nb.Write(&written); err != nil || written.String() != string(data) {
+		t.Errorf("Write wrote %s, %v, and Encode %s", written.String(), err, data)
+	}
 	return string(data)
 }
 
@@ -327,6 +331,49 @@ func TestEncode_LeavesTheNotebookAlone(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+// growing is a Tree that says what it is now.
+type growing struct{ state map[string]any }
+
+func (g *growing) Tree() any { return map[string]any{"grows": []any{g.state}} }
+
+func TestSnapshot_StaysAsTheNotebookWas(t *testing.T) {
+	nb, widget := parse(t, everything), &growing{map[string]any{"n": 1}}
+	nb.Metadata["widgets"] = map[string]any{"a": widget}
+	snapshot, before := nb.Snapshot(), encode(t, nb)
+	widget.state["n"] = 2
+	nb.Metadata["new"] = 1
+	for _, cell := range nb.Cells {
+		if cell.Metadata == nil {
+			cell.Metadata = map[string]any{}
+		}
+		cell.Source, cell.Metadata["new"] = "new", 1
+		for i := range cell.Outputs {
+			cell.Outputs[i] = Output{Type: "stream", Name: "stdout", Text: "new"}
+		}
+		cell.Outputs = append(cell.Outputs, Output{Type: "stream"})
+	}
+	if diff := cmp.Diff(before, encode(t, snapshot)); diff != "" {
+		t.Errorf("(-before +snapshot)\n%s", diff)
+	}
+	if encode(t, nb) == before {
+		t.Error("the notebook does not change")
+	}
+}
+
+func TestWrite_TellsThatAFileIsFull(t *testing.T) {
+	nb := parse(t, everything)
+	nb.Cells[0].Source = strings.Repeat("x", 1<<20)
+	if err := nb.Write(fullDisk{}); !errors.Is(err, errFull) {
+		t.Errorf("got %v", err)
+	}
+}
+
+var errFull = errors.New("no space left on device")
+
+type fullDisk struct{}
+
+func (fullDisk) Write([]byte) (int, error) { return 0, errFull }
 
 func TestParse_TakesBoundedMemory(t *testing.T) {
 	const cell = `{"cell_type":"code","source":%s,"outputs":%s,"metadata":%s}`

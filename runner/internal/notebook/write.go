@@ -1,6 +1,7 @@
 package notebook
 
 import (
+	"bufio"
 	"bytes"
 	"cmp"
 	"encoding/json"
@@ -18,8 +19,9 @@ import (
 // wrote is of no use.
 type writer struct {
 	buf     []byte
-	measure bool  // write nothing, only count
-	size    int64 // bytes counted
+	out     *bufio.Writer // takes it instead of buf; nil: buf does
+	measure bool          // write nothing, only count
+	size    int64         // bytes counted
 	err     error
 }
 
@@ -28,12 +30,20 @@ func (w *writer) raw(s string) {
 		w.size += int64(len(s))
 		return
 	}
+	if w.out != nil {
+		_, _ = w.out.WriteString(s) // its error stays until the end
+		return
+	}
 	w.buf = append(w.buf, s...)
 }
 
 func (w *writer) bytes(b []byte) {
 	if w.measure {
 		w.size += int64(len(b))
+		return
+	}
+	if w.out != nil {
+		_, _ = w.out.Write(b) // its error stays until the end
 		return
 	}
 	w.buf = append(w.buf, b...)
