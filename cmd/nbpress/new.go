@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -41,6 +43,9 @@ template with comments. NAME is the folder; its path in the repository is the re
 }
 
 func makeReport(std streams, dir, title string) error {
+	if base := filepath.Base(filepath.Clean(dir)); base == "." || base == ".." {
+		return wrongUse(fmt.Errorf("%q names no new folder; write its name, such as weekly-energy", dir))
+	}
 	entries, err := os.ReadDir(dir)
 	switch {
 	case len(entries) > 0:
@@ -54,7 +59,7 @@ func makeReport(std streams, dir, title string) error {
 	if title == "" {
 		title = titleOf(filepath.Base(dir))
 	}
-	if strings.ContainsAny(title, "\"\\\n\r\t") || len(title) > 200 {
+	if strings.ContainsAny(title, "\"\\") || strings.ContainsFunc(title, unicode.IsControl) || !utf8.ValidString(title) || utf8.RuneCountInString(title) > 200 {
 		return wrongUse(errors.New("--title is one line of at most 200 characters, without quotes and backslashes"))
 	}
 	made := missing(dir)
