@@ -115,6 +115,9 @@ func templateFiles(flags renderFlags) (report.Page, error) {
 	}
 	catalogs := tree{root: filepath.Join(t.root, filepath.FromSlash(name), "languages")}
 	if flags.catalogs != "" {
+		if _, err := os.Stat(flags.catalogs); err != nil {
+			return report.Page{}, err
+		}
 		catalogs.root = flags.catalogs
 		page.Catalogs(os.DirFS(flags.catalogs), flags.language)
 	}

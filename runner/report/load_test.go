@@ -230,6 +230,22 @@ func TestLoad_TakesLanguagesFromFolders(t *testing.T) {
 	}
 }
 
+func TestLoad_WarnsOfTemplatesThatJinja2DoesNotEscape(t *testing.T) {
+	fsys := repository(t, &txtar.Archive{})
+	fsys["weekly/template.html"] = &fstest.MapFile{Data: []byte(`{% include "row.jinja" %}{% include "note.txt" %}{% include "part.html" %}`)}
+	for name, text := range map[string]string{"row.jinja": "{{ x }}", "note.txt": "no value", "part.html": "{{ x }}", "unused.j2": "{{ x }}"} {
+		fsys["weekly/"+name] = &fstest.MapFile{Data: []byte(text)}
+	}
+	bundle, problems := load(fsys, "weekly")
+	if len(problems) > 0 {
+		t.Fatalf("problems: %v", problems)
+	}
+	want := []string{"row.jinja prints its values without autoescape, as Jinja2 does but in .html, .htm and .xml; give it such a name"}
+	if diff := cmp.Diff(want, bundle.Warnings); diff != "" {
+		t.Errorf("warnings (-want +got):\n%s", diff)
+	}
+}
+
 func TestLoad_LimitsWhatItReads(t *testing.T) {
 	large := make([]byte, report.MaxFileSize+1)
 	tests := []struct {

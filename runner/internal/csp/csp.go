@@ -160,7 +160,7 @@ func (p Policy) stops(t tokens.Token) (what []string) {
 		if strings.HasPrefix(a.Key, "on") && len(a.Key) > 2 && !p.InlineScripts {
 			what = append(what, handler)
 		}
-		if scheme, _, ok := strings.Cut(strings.ToLower(strings.TrimSpace(a.Val)), ":"); ok && scheme == "javascript" && !p.InlineScripts {
+		if slices.Contains(addressed, a.Key) && javascript.MatchString(a.Val) && !p.InlineScripts {
 			what = append(what, scriptLink)
 		}
 	}
@@ -209,6 +209,13 @@ func (p Policy) fetches(style []byte) bool {
 	}
 	return false
 }
+
+// addressed are the attributes that a click follows.
+var addressed = []string{"href", "xlink:href", "action", "formaction", "src"}
+
+// javascript matches an address that is a script, as browsers read it: without the blanks
+// and line breaks in its scheme.
+var javascript = regexp.MustCompile(`(?i)^[\x00-\x20]*j\s*a\s*v\s*a\s*s\s*c\s*r\s*i\s*p\s*t\s*:`)
 
 // executes reports whether a script of a type is code: data blocks are not.
 func executes(kind string) bool {

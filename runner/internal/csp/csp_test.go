@@ -66,6 +66,7 @@ func TestBlocked_TellsOfEachKindOnce(t *testing.T) {
 		{`<style>a { background: url(https://i.example.com/a.png) }</style>`, all, nil},
 		{`<img srcset="a.png 2x"><svg><image href="https://x.example.com/a.png"/><image xlink:href="#a"/></svg>`, Policy{}, []string{"an image that is no data: URL (2 times)"}},
 		{`<video src="a.mp4"></video><audio><source src="a.mp3"></audio><video src="data:video/mp4,"></video>`, Policy{}, []string{"a video or a sound from a file (2 times)"}},
+		{"<a href=\"java\tscript:x()\"><a href=' JavaScript:x()'><p title='JavaScript: the good parts' data-x='javascript:'>", Policy{}, []string{"a javascript: link (2 times)"}},
 		{`<!-- <script>1</script> --><textarea><script></textarea>`, Policy{}, nil},
 	} {
 		var got []string
