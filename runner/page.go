@@ -7,6 +7,7 @@ import (
 
 	"nbpress/runner/internal/pongo2"
 	"nbpress/runner/internal/render"
+	"nbpress/runner/report"
 )
 
 // This file holds what is asked of a template alone, without a run.
@@ -59,4 +60,16 @@ func RenderPage(ctx context.Context, renderer Renderer, p Page) (page []byte, wa
 		return nil, nil, fitError(renderFailure(err, renderTimeout))
 	}
 	return result.Pages[p.Language], fitWarnings(result.Warnings), nil
+}
+
+// ReadTemplate has a renderer read a bundle's template, and what that names, but render no
+// page: what only the engine finds wrong is a *Failure.
+func ReadTemplate(ctx context.Context, renderer Renderer, bundle *report.Bundle) error {
+	ctx, cancel := context.WithTimeout(ctx, renderTimeout)
+	defer cancel()
+	_, err := render.Pages(ctx, renderer, render.Request{Template: bundle.Template, Files: bundle.Files, Includes: bundle.Includes})
+	if err != nil {
+		return fitError(renderFailure(err, renderTimeout))
+	}
+	return nil
 }

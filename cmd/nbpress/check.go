@@ -2,18 +2,22 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path"
+	"slices"
+	"strconv"
 	"strings"
 	"unicode"
 
 	"github.com/spf13/cobra"
 
 	"nbpress/internal/strict"
+	"nbpress/runner"
 	"nbpress/runner/report"
 	"nbpress/schedule"
 )
@@ -42,7 +46,7 @@ the whole list also goes into the job's summary.`,
 			}
 			var problems []strict.Problem
 			for _, dir := range args {
-				found, err := check(dir)
+				found, err := check(cmd.Context(), dir)
 				if err != nil {
 					return err
 				}
@@ -68,7 +72,7 @@ the whole list also goes into the job's summary.`,
 }
 
 // check returns the problems of the bundles below a folder.
-func check(dir string) ([]strict.Problem, error) {
+func check(ctx context.Context, dir string) ([]strict.Problem, error) {
 	t, below, err := treeOf(dir)
 	if err != nil {
 		return nil, err
@@ -85,7 +89,12 @@ func check(dir string) ([]strict.Problem, error) {
 			continue
 		}
 		found = true
-		_, more := report.Load(t.fsys, name, options)
+		bundle, more := report.Load(t.fsys, name, options)
+		if bundle != nil && bundle.Config.Engine == report.EnginePongo2 {
+			if more, err = readByPongo2(ctx, bundle); err != nil {
+				return nil, err
+			}
+		}
 		problems = append(problems, more...)
 	}
 	if !found {
@@ -95,6 +104,27 @@ func check(dir string) ([]strict.Problem, error) {
 		problems[i] = t.shown(p)
 	}
 	return problems, nil
+}
+
+// readByPongo2 has pongo2 read a bundle's template: expressions it alone knows.
+func readByPongo2(ctx context.Context, bundle *report.Bundle) ([]strict.Problem, error) {
+	err := runner.ReadTemplate(ctx, selfPongo2(), bundle)
+	var failure *runner.Failure
+	if !errors.As(err, &failure) {
+		return nil, err
+	}
+	at, what := strict.Position{File: path.Join(bundle.Name, bundle.Template), Line: 1, Column: 1}, failure.Message
+	if place := templatePlace.FindStringSubmatch(what); place != nil {
+		what = strings.TrimPrefix(what, place[0])
+		at.File = path.Join(bundle.Name, place[1])
+		if slices.ContainsFunc(bundle.Includes, func(folder string) bool { return strings.HasPrefix(place[1], folder+"/") }) {
+			at.File = place[1]
+		}
+		if at.Line, err = strconv.Atoi(place[2]); err != nil {
+			return nil, err
+		}
+	}
+	return []strict.Problem{at.Problem("pongo2: "+oneLine(what), "")}, nil
 }
 
 // appendSummary adds a table of the problems to the summary of a job on GitHub. See
