@@ -160,7 +160,7 @@ func (p Policy) stops(t tokens.Token) (what []string) {
 		if strings.HasPrefix(a.Key, "on") && len(a.Key) > 2 && !p.InlineScripts {
 			what = append(what, handler)
 		}
-		if slices.Contains(addressed, a.Key) && javascript.MatchString(a.Val) && !p.InlineScripts {
+		if slices.Contains(addressed[:], a.Key) && javascript.MatchString(a.Val) && !p.InlineScripts {
 			what = append(what, scriptLink)
 		}
 	}
@@ -211,7 +211,7 @@ func (p Policy) fetches(style []byte) bool {
 }
 
 // addressed are the attributes that a click follows.
-var addressed = []string{"href", "xlink:href", "action", "formaction", "src"}
+var addressed = [...]string{"href", "xlink:href", "action", "formaction", "src"}
 
 // javascript matches an address that is a script, as browsers read it: without the blanks
 // and line breaks in its scheme.
