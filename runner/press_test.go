@@ -150,7 +150,7 @@ func TestPress_PutsEveryFailureIntoACode(t *testing.T) {
 			code: runner.TemplateError, want: "template.html:3: unexpected '}'"},
 		{name: "the renderer dies", exec: &faulty{render: func(context.Context, io.Reader, io.Writer) error { return errors.New("signal: killed") }},
 			code: runner.TemplateError, want: "signal: killed"},
-		{name: "the renderer talks nonsense", exec: &faulty{render: says("hello")}, code: runner.Internal, want: "render: "},
+		{name: "the renderer talks nonsense", exec: &faulty{render: says("hello")}, code: runner.TemplateError, want: "the answer is malformed"},
 		{name: "the template does not end", exec: &faulty{render: func(ctx context.Context, _ io.Reader, _ io.Writer) error { <-ctx.Done(); return ctx.Err() }},
 			timeout: 2 * time.Second, code: runner.RenderTimeout, want: "longer than 1s"},
 	}
