@@ -180,7 +180,7 @@ func (e *Executor) sweep() error {
 		if err != nil {
 			continue // another agent's, alive
 		}
-		errs = append(errs, removeAll(box), lock.Close())
+		errs = append(errs, removeBox(box), lock.Close())
 		e.log.Info("removed a stale sandbox", "path", box)
 	}
 	return errors.Join(errs...)

@@ -130,6 +130,24 @@ func listFiles(ctx context.Context, dir string) ([]string, error) {
 	return names, err
 }
 
+// removeBox removes a sandbox's folder, its lock at the end: where the agent dies meanwhile,
+// what remains still has one that nobody holds, and the next agent removes it.
+func removeBox(box string) error {
+	entries, err := os.ReadDir(box)
+	if err != nil {
+		return ignoreMissing(err)
+	}
+	for _, entry := range entries {
+		if entry.IsDir() {
+			err = errors.Join(err, removeAll(filepath.Join(box, entry.Name())))
+		}
+	}
+	if err != nil {
+		return err
+	}
+	return removeAll(box)
+}
+
 // removeAll removes a folder as a notebook left it: with folders that it closed to
 // us, or nested deeper than a path can say or a process can have open. Folders in
 // folders are first moved to the top, so that no depth is ever descended to.

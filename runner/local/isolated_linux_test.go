@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"runtime"
 	"testing"
 
@@ -113,5 +114,34 @@ func TestRemount_IsReadOnlyBeforeLinux512Too(t *testing.T) {
 	}
 	if err := os.WriteFile(target+"/file", nil, 0o600); err == nil {
 		t.Error("the mount takes files")
+	}
+}
+
+// A folder that cannot be removed, for now, keeps its lock: the next agent tries again.
+func TestRemoveBox_LeavesTheLockForTheEnd(t *testing.T) {
+	box := t.TempDir()
+	for _, name := range []string{"kernel", "work", "zone"} {
+		if err := os.Mkdir(filepath.Join(box, name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(lockPath(box), []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mount("tmpfs", filepath.Join(box, "work"), "tmpfs", 0, ""); err != nil {
+		t.Skipf("only root can hold a folder so that it stays: %v", err)
+	}
+	err := removeBox(box)
+	if unmountErr := unix.Unmount(filepath.Join(box, "work"), 0); unmountErr != nil {
+		t.Fatal(unmountErr)
+	}
+	if _, lockErr := os.Stat(lockPath(box)); err == nil || lockErr != nil {
+		t.Errorf("removing gave %v; of the lock: %v", err, lockErr)
+	}
+	if err := removeBox(box); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(box); !os.IsNotExist(err) {
+		t.Errorf("it is still there: %v", err)
 	}
 }

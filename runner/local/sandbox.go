@@ -371,5 +371,5 @@ func (s *sandbox) Close(ctx context.Context) error {
 		return nil
 	}
 	s.removed = true
-	return errors.Join(s.closeSockets(), removeAll(s.dir), s.lock.Close())
+	return errors.Join(s.closeSockets(), removeBox(s.dir), s.lock.Close())
 }
