@@ -561,7 +561,8 @@ func TestExecuteFile_KeepsItsMemoryBoundedWhileItSaves(t *testing.T) {
 			if err != nil || failure != nil || size < 32<<20 || saves < 2 {
 				t.Errorf("got %d bytes in %d saves, %+v, %v", size, saves, failure, err)
 			}
-			if got := peak(); got > 64<<20 {
+			// 42 to 61 MiB of it on an idle machine; a busy one collects later.
+			if got := peak(); got > 96<<20 {
 				t.Errorf("the heap grew by %d MiB", got>>20)
 			}
 		})
