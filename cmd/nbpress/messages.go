@@ -178,19 +178,7 @@ func (u catalogUpdate) write(std streams) error {
 
 // writeWhole replaces a file in one step, so that translations cannot be cut short.
 func writeWhole(path string, data []byte) error {
-	beside, err := os.CreateTemp(filepath.Dir(path), ".nbpress-*") // never what is there already, as a link may be
-	if err != nil {
-		return err
-	}
-	_, err = beside.Write(data)
-	err = errors.Join(err, beside.Chmod(0o644), beside.Close())
-	if err == nil {
-		err = os.Rename(beside.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(beside.Name()))
-	}
-	return nil
+	return (&outFile{path: path, target: path}).write(writes(data))
 }
 
 // counted is "1 text" or "2 texts".

@@ -56,10 +56,7 @@ func openOut(path string, stdout io.Writer, data []byte) (*outFile, error) {
 			return nil, o.failed(err)
 		}
 	}
-	beside, err := o.writeBeside(func(w io.Writer) error {
-		_, err := w.Write(data)
-		return err
-	})
+	beside, err := o.writeBeside(writes(data))
 	if errors.Is(err, fs.ErrPermission) && o.before != nil {
 		o.inPlace = true
 		return o, nil
@@ -68,6 +65,14 @@ func openOut(path string, stdout io.Writer, data []byte) (*outFile, error) {
 		return nil, o.failed(err)
 	}
 	return o, os.Remove(beside)
+}
+
+// writes returns what writes data.
+func writes(data []byte) func(io.Writer) error {
+	return func(w io.Writer) error {
+		_, err := w.Write(data)
+		return err
+	}
 }
 
 // write replaces the file's content by what write writes.

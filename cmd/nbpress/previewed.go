@@ -52,7 +52,6 @@ type previewed struct {
 type previewExecution struct {
 	cancel  context.CancelFunc // another one is to take its place
 	doing   string             // a stage, until it is done
-	done    bool
 	outcome runner.Outcome
 	err     error
 	written []byte // an output.json that its author wrote since; nil for none
@@ -177,13 +176,16 @@ func (p *previewed) Again(asset, language string) {
 	p.changed()
 }
 
-// keyOf names a job's execution: one serves all languages, unless the notebook reads its
-// language.
-func keyOf(job runner.Job) string {
+// keyOf names a job's execution.
+func keyOf(job runner.Job) string { return job.Asset.ID + "\n" + executedIn(job) }
+
+// executedIn is the language that a job's execution is for: "", since it serves all of
+// them, unless the notebook reads its language.
+func executedIn(job runner.Job) string {
 	if job.Bundle.ExecutePerLanguage {
-		return job.Asset.ID + "\n" + job.Languages[0]
+		return job.Languages[0]
 	}
-	return job.Asset.ID + "\n"
+	return ""
 }
 
 // job returns what there is to do for a page. The caller holds mu.
@@ -225,8 +227,7 @@ func (p *previewed) Page(ctx context.Context, asset, language string) preview.Pa
 	}
 	doing, outcome, failed := e.doing, e.outcome, e.err
 	if e.written != nil && failed == nil {
-		_, executedIn, _ := strings.Cut(p.shown, "\n")
-		outcome.Failure, outcome.Outputs = nil, runner.Outputs{executedIn: e.written}
+		outcome.Failure, outcome.Outputs = nil, runner.Outputs{executedIn(job): e.written}
 	}
 	p.mu.Unlock()
 	switch {
@@ -261,7 +262,7 @@ func (p *previewed) execute(job runner.Job) *previewExecution {
 	e.cancel = p.spawn(func(ctx context.Context) {
 		outcome, err := runner.Execute(ctx, p.exec, job)
 		p.mu.Lock()
-		e.doing, e.done, e.outcome, e.err = "", true, outcome, err
+		e.doing, e.outcome, e.err = "", outcome, err
 		p.mu.Unlock()
 		if errors.Is(err, context.Canceled) {
 			return // another one takes its place

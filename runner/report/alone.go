@@ -27,9 +27,11 @@ func LoadPage(fsys fs.FS, name, first, engine, language string, d *Defaults) (Pa
 	}
 	var problems []strict.Problem
 	add := func(file string, needed bool) {
-		switch data, err := readLimited(fsys, path.Join(name, file)); {
-		case linked(fsys, name, file):
+		if linked(fsys, name, file) {
 			problems = append(problems, whole(path.Join(name, file)).Problem("a symbolic link", "put the file itself here"))
+			return
+		}
+		switch data, err := readLimited(fsys, path.Join(name, file)); {
 		case err == nil:
 			page.Files[file] = data
 		case needed:

@@ -119,14 +119,13 @@ func readCatalogs(files map[string][]byte, language string) (c catalogs, warning
 	if len(problems) > 0 || c.source == nil && c.compiled == nil {
 		return c, "", problems
 	}
+	if c.source != nil && c.compiled != nil {
+		c.stale = c.source.Stale(c.compiled)
+	}
 	switch {
-	case c.source == nil:
 	case c.compiled == nil:
 		warning = fmt.Sprintf("%s is missing: %s was compiled in its place", mo, po)
-	default:
-		if c.stale = c.source.Stale(c.compiled); c.stale == "" {
-			break
-		}
+	case c.stale != "":
 		warning = fmt.Sprintf("%s is older than %s, which was compiled in its place: %s", mo, po, c.stale)
 	}
 	files[mo] = c.used().MO() // also of a file that is there: not each reader takes what we take
