@@ -84,10 +84,7 @@ func rewrite(t testing.TB, file, old, with string) {
 }
 
 func TestPreview_FollowsItsAuthorInABrowser(t *testing.T) {
-	bundle := filepath.Join(t.TempDir(), "weekly")
-	if status := run(t.Context(), []string{"new", bundle}, streams{strings.NewReader(""), io.Discard, io.Discard}); status != exitDone {
-		t.Fatal("nbpress new")
-	}
+	bundle := makeNew(t)
 	b := previewTab{browser.New(t)}
 	b.Open(startPreview(t, bundle))
 	template, notebook := filepath.Join(bundle, "template.html"), filepath.Join(bundle, "report.ipynb")
@@ -157,10 +154,7 @@ func TestPreview_FollowsItsAuthorInABrowser(t *testing.T) {
 // A report's scripts reach neither the toolbar nor the server, also if its author allows
 // them.
 func TestPreview_KeepsAReportsScriptsApart(t *testing.T) {
-	bundle := filepath.Join(t.TempDir(), "weekly")
-	if status := run(t.Context(), []string{"new", bundle}, streams{strings.NewReader(""), io.Discard, io.Discard}); status != exitDone {
-		t.Fatal("nbpress new")
-	}
+	bundle := makeNew(t)
 	rewrite(t, filepath.Join(bundle, "config.json"), `"languages"`, `"content_security": {"scripts": "inline", "connect": ["http://localhost:1"]}, "languages"`)
 	rewrite(t, filepath.Join(bundle, "template.html"), "<body>", `<body><p id="log">log:</p><script>
 		const log = text => document.getElementById("log").append(" " + text);

@@ -10,7 +10,6 @@ import (
 	"os"
 	"path"
 	"slices"
-	"strconv"
 	"strings"
 	"unicode"
 
@@ -114,14 +113,11 @@ func readByPongo2(ctx context.Context, bundle *report.Bundle) ([]strict.Problem,
 		return nil, err
 	}
 	at, what := strict.Position{File: path.Join(bundle.Name, bundle.Template), Line: 1, Column: 1}, failure.Message
-	if place := templatePlace.FindStringSubmatch(what); place != nil {
-		what = strings.TrimPrefix(what, place[0])
-		at.File = path.Join(bundle.Name, place[1])
-		if slices.ContainsFunc(bundle.Includes, func(folder string) bool { return strings.HasPrefix(place[1], folder+"/") }) {
-			at.File = place[1]
-		}
-		if at.Line, err = strconv.Atoi(place[2]); err != nil {
-			return nil, err
+	if file, line, rest := cutPlace(what); file != "" {
+		at.Line, what = max(line, 1), rest
+		at.File = path.Join(bundle.Name, file)
+		if slices.ContainsFunc(bundle.Includes, func(folder string) bool { return strings.HasPrefix(file, folder+"/") }) {
+			at.File = file
 		}
 	}
 	return []strict.Problem{at.Problem("pongo2: "+oneLine(what), "")}, nil
@@ -160,22 +156,12 @@ func printProblems(to io.Writer, problems []strict.Problem, format string) error
 	for _, p := range problems {
 		switch format {
 		case "text":
-			fmt.Fprintln(out, withoutControls(p.String()))
+			fmt.Fprintln(out, withoutControls(p.String(), unicode.ReplacementChar))
 		case "github":
 			fmt.Fprintf(out, "::error file=%s,line=%d,col=%d::%s\n", commandProperty.Replace(path.Clean(p.File)), p.Line, p.Column, commandText.Replace(sentence(p)))
 		}
 	}
 	return out.Flush()
-}
-
-// withoutControls marks what names of files may hold and a terminal would obey.
-func withoutControls(text string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
-			return unicode.ReplacementChar
-		}
-		return r
-	}, text)
 }
 
 // What would end a workflow command's text, or one of its properties, as the runner's own

@@ -13,10 +13,7 @@ import (
 )
 
 func TestPreview_BeginsWithABrokenBundleAndRecovers(t *testing.T) {
-	bundle := filepath.Join(t.TempDir(), "weekly")
-	if status := run(t.Context(), []string{"new", bundle}, streams{strings.NewReader(""), io.Discard, io.Discard}); status != exitDone {
-		t.Fatal("nbpress new")
-	}
+	bundle := makeNew(t)
 	config := filepath.Join(bundle, "config.json")
 	rewrite(t, config, `"languages"`, `"langauges"`)
 	p := openPreview(t, bundle)
@@ -72,6 +69,16 @@ func TestPreview_TakesAnOutputThatIsWrittenWhileTheNotebookRuns(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.await("a/en", "n is 88")
+}
+
+// makeNew returns the folder of a report that `nbpress new` made.
+func makeNew(t testing.TB) string {
+	t.Helper()
+	bundle := filepath.Join(t.TempDir(), "weekly")
+	if status := run(t.Context(), []string{"new", bundle}, streams{strings.NewReader(""), io.Discard, io.Discard}); status != exitDone {
+		t.Fatal("nbpress new")
+	}
+	return bundle
 }
 
 // makeBundle writes a bundle's files, with plain ones for what is missing.
@@ -137,10 +144,7 @@ func (p shownPreview) await(of, text string) {
 // BenchmarkPreview is the time from a saved template to the page that shows it, as a
 // browser comes to it: told by an event, it asks for the page.
 func BenchmarkPreview(b *testing.B) {
-	bundle := filepath.Join(b.TempDir(), "weekly")
-	if status := run(b.Context(), []string{"new", bundle}, streams{strings.NewReader(""), io.Discard, io.Discard}); status != exitDone {
-		b.Fatal("nbpress new")
-	}
+	bundle := makeNew(b)
 	p := openPreview(b, bundle)
 	p.await("plant-1/en", "1,846.1 kWh")
 	shown := "<h1>{{ title }}</h1>"

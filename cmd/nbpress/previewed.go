@@ -304,18 +304,27 @@ func (p *previewed) render(ctx context.Context, job runner.Job, executed runner.
 // templatePlace finds the file and line at the start of a failure's message.
 var templatePlace = regexp.MustCompile(`^([^:\n]+):(\d+): `)
 
+// cutPlace takes the file and line from the start of a failure's message; "" for none.
+func cutPlace(message string) (file string, line int, rest string) {
+	place := templatePlace.FindStringSubmatch(message)
+	if place == nil {
+		return "", 0, message
+	}
+	line, _ = strconv.Atoi(place[2]) // 0, which no file has, where it is too large
+	return place[1], line, strings.TrimPrefix(message, place[0])
+}
+
 // troubleOf puts a failure into the words of a page.
 func troubleOf(f *runner.Failure, bundle *report.Bundle) *preview.Trouble {
 	t := &preview.Trouble{What: fmt.Sprintf("%s: %s", f.Code, f.Message), Detail: f.Traceback, Do: f.Advice()}
-	switch place := templatePlace.FindStringSubmatch(f.Message); {
+	switch file, line, _ := cutPlace(f.Message); {
 	case f.Cell != nil:
 		t.What += "\n" + whereInNotebook(f.Cell)
 		if all := sources(bundle); f.Cell.Index < len(all) {
 			t.Where = quoteSource(all[f.Cell.Index], f.Cell.Line)
 		}
-	case place != nil:
-		line, _ := strconv.Atoi(place[2])
-		t.Where = linesAround(string(bundle.Files[place[1]]), line)
+	case file != "":
+		t.Where = linesAround(string(bundle.Files[file]), line)
 	}
 	return t
 }

@@ -45,12 +45,17 @@ func oneLine(text string) string {
 			break
 		}
 	}
+	return withoutControls(line, ' ')
+}
+
+// withoutControls puts something in the place of what a terminal would obey.
+func withoutControls(text string, instead rune) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) {
-			return ' '
+			return instead
 		}
 		return r
-	}, line)
+	}, text)
 }
 
 // writeJSON writes a value for programs: all of it, but in a form that does not

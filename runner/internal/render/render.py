@@ -200,8 +200,7 @@ def suspended(generator):
     found = None, None
     while generator is not None and getattr(generator, "gi_frame", None) is not None:
         if "__jinja_template__" in generator.gi_frame.f_globals:
-            template = generator.gi_frame.f_globals["__jinja_template__"]
-            found = relative(template.filename), template.get_corresponding_lineno(line_of(generator.gi_frame, generator.gi_frame.f_lineno))
+            found = place(generator.gi_frame, generator.gi_frame.f_lineno)
         generator = generator.gi_yieldfrom
     return found
 
@@ -212,7 +211,7 @@ def catalog_of(language):
     gettext.translation would take a country's for a language, too: ca_ES for ca.
     """
     found = gettext.NullTranslations()
-    for code in (language.partition("_")[0], language) if "_" in language else (language,):
+    for code in dict.fromkeys((language.partition("_")[0], language)):
         name = f"languages/{code}/LC_MESSAGES/messages.mo"
         try:
             with open(os.path.join(BUNDLE, *name.split("/")), "rb") as file:
@@ -248,9 +247,13 @@ def relative(path):
     return None
 
 
-def line_of(frame, line):
-    """Returns a line of a frame. Python knows none for a few instructions: then the first."""
-    return frame.f_code.co_firstlineno if line is None else line
+def place(frame, line):
+    """Returns the template's file and line at a line of its code.
+
+    Python knows no line of a few instructions: then it is the code's first.
+    """
+    template = frame.f_globals["__jinja_template__"]
+    return relative(template.filename) or template.name, template.get_corresponding_lineno(line or frame.f_code.co_firstlineno)
 
 
 def position(trace):
@@ -262,12 +265,11 @@ def position(trace):
     found = None, None
     while trace is not None:
         frame = trace.tb_frame
-        file, line = relative(frame.f_code.co_filename), line_of(frame, trace.tb_lineno)
+        file = relative(frame.f_code.co_filename)
         if "__jinja_template__" in frame.f_globals:
-            template = frame.f_globals["__jinja_template__"]
-            found = relative(template.filename), template.get_corresponding_lineno(line)
+            found = place(frame, trace.tb_lineno)
         elif file:
-            found = file, line
+            found = file, trace.tb_lineno or frame.f_code.co_firstlineno
         elif isinstance(frame.f_locals.get("self"), parser.Parser):
             parsing = frame.f_locals["self"]
             found = relative(parsing.filename), parsing.stream.current.lineno
@@ -290,8 +292,7 @@ class Warnings:
             frame = frame.f_back
         file, line = None, None
         if frame is not None:
-            template = frame.f_globals["__jinja_template__"]
-            file, line = relative(template.filename) or template.name, template.get_corresponding_lineno(line_of(frame, frame.f_lineno))
+            file, line = place(frame, frame.f_lineno)
         message = undefined._undefined_message
         if (message, file, line) in self.seen or len(self.found) > MOST_WARNINGS:
             return
