@@ -258,7 +258,7 @@ var unsteady = []struct {
 	{regexp.MustCompile(`0x[0-9a-f]{6,}`), "0x…"},
 	{regexp.MustCompile(`ipykernel_\d+/\d+\.py`), "ipykernel_…/….py"},
 	{regexp.MustCompile(`/(?:tmp|var/folders)/[^\s'":,)\x1b]*`), "/tmp/…"},
-	{regexp.MustCompile(`\d+(\.\d+)? (ns|μs|µs|us|ms|s|min)\b`), "… s"},
+	{regexp.MustCompile(`\d+(\.\d+)?(e[+-]?\d+)? (ns|μs|µs|us|ms|s|min)\b`), "… s"},
 	{regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+`), "when"},
 	{regexp.MustCompile(`\(\d+ times\)`), "(… times)"}, // similar frames of a traceback, by how deep the kernel stands
 	{regexp.MustCompile(`Thread-\d+`), "Thread-…"},
