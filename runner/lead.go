@@ -116,9 +116,10 @@ func (t *task) manifest(attempts []Attempt, o Outcome, artifacts []Artifact) Man
 	m := Manifest{
 		APIVersion: APIVersion, Kind: KindRun, ID: t.id, Generation: t.generation,
 		Report: t.report, Asset: t.asset.ID, Window: record.Window, Languages: t.languages(),
-		ScheduledAt: record.ScheduledAt, Trigger: record.Trigger, BundleCommit: t.commit,
-		Parameters: plain(t.bundle.AssetParameters(t.asset)).(map[string]any),
-		Status:     StatusCompleted, Attempts: attempts, Artifacts: artifacts, Warnings: o.Warnings,
+		ScheduledAt: record.ScheduledAt, OnDemand: record.OnDemand, Trigger: record.Trigger, Asked: record.Asked,
+		BundleCommit: t.commit,
+		Parameters:   plain(t.bundle.AssetParameters(t.asset)).(map[string]any),
+		Status:       StatusCompleted, Attempts: attempts, Artifacts: artifacts, Warnings: o.Warnings,
 	}
 	if o.Failure != nil {
 		m.Status, m.Error = StatusError, o.Failure.record()

@@ -19,15 +19,18 @@ const (
 	KindRun    = "Run"    // one run, finished
 	KindSlot   = "Slot"   // one slot, as it fired
 	KindReport = "Report" // a report that cannot run
+	KindAnswer = "Answer" // what became of a request
 )
 
 // Status is how a run ended.
 type Status string
 
-// The two ways a run ends by itself, and what becomes of a slot without runs.
+// The two ways a run ends by itself, how a person ends one, and what becomes of a slot
+// without runs.
 const (
 	StatusCompleted Status = "completed"
 	StatusError     Status = "error"
+	StatusCanceled  Status = "canceled"
 	StatusSkipped   Status = "skipped" // the slot before was still under way
 )
 
@@ -38,7 +41,15 @@ type Trigger string
 const (
 	TriggerSchedule Trigger = "schedule"
 	TriggerCatchUp  Trigger = "catch_up"
+	TriggerRequest  Trigger = "request"
 )
+
+// Asked says which request something comes of. It is empty for what the schedule does.
+type Asked struct {
+	Request     string `yaml:"request,omitempty" json:"request,omitempty"` // the file's path on the branch of requests
+	RequestedBy string `yaml:"requested_by,omitempty" json:"requested_by,omitempty"`
+	Reason      string `yaml:"reason,omitempty" json:"reason,omitempty"`
+}
 
 // Window is the days that a report covers, both included.
 type Window struct {
@@ -60,22 +71,25 @@ func (d Day) MarshalYAML() (any, error) {
 // Manifest records a finished run. Its original is in the store, created once per
 // generation and never changed; the ledger holds the same bytes.
 type Manifest struct {
-	APIVersion   string         `yaml:"apiVersion" json:"apiVersion"`
-	Kind         string         `yaml:"kind" json:"kind"`
-	ID           RunID          `yaml:"id" json:"id"`
-	Generation   int            `yaml:"generation" json:"generation"`
-	Report       string         `yaml:"report" json:"report"`
-	Asset        string         `yaml:"asset" json:"asset"`
-	Window       Window         `yaml:"window,flow" json:"window"`
-	Languages    []string       `yaml:"languages,flow" json:"languages"`
-	ScheduledAt  time.Time      `yaml:"scheduled_at" json:"scheduled_at"`
-	Trigger      Trigger        `yaml:"trigger" json:"trigger"`
+	APIVersion   string    `yaml:"apiVersion" json:"apiVersion"`
+	Kind         string    `yaml:"kind" json:"kind"`
+	ID           RunID     `yaml:"id" json:"id"`
+	Generation   int       `yaml:"generation" json:"generation"`
+	Report       string    `yaml:"report" json:"report"`
+	Asset        string    `yaml:"asset" json:"asset"`
+	Window       Window    `yaml:"window,flow" json:"window"`
+	Languages    []string  `yaml:"languages,flow" json:"languages"`
+	ScheduledAt  time.Time `yaml:"scheduled_at" json:"scheduled_at"`
+	OnDemand     string    `yaml:"on_demand,omitempty" json:"on_demand,omitempty"` // as the slot record's
+	Trigger      Trigger   `yaml:"trigger" json:"trigger"`
+	Asked        `yaml:",inline"`
 	BundleCommit string         `yaml:"bundle_commit" json:"bundle_commit"`
 	Parameters   map[string]any `yaml:"parameters,omitempty,flow" json:"parameters,omitempty"`
 	Status       Status         `yaml:"status" json:"status"`
 	Attempts     []Attempt      `yaml:"attempts,omitempty" json:"attempts,omitempty"`
 	Artifacts    []Artifact     `yaml:"artifacts,omitempty" json:"artifacts,omitempty"`
 	Warnings     []string       `yaml:"warnings,omitempty" json:"warnings,omitempty"`
+	CanceledBy   *Asked         `yaml:"canceled_by,omitempty" json:"canceled_by,omitempty"`
 	Error        *RunError      `yaml:"error,omitempty" json:"error,omitempty"`
 }
 
@@ -109,19 +123,26 @@ type RunError struct {
 	Problems  []string `yaml:"problems,omitempty" json:"problems,omitempty"` // invalid_report: one line each
 }
 
-// SlotRecord records that a slot fired: which runs are due, and with which commit.
+// SlotRecord records that a slot fired, or that runs of it were asked for: which are
+// due, and with which commit.
 type SlotRecord struct {
-	APIVersion   string    `yaml:"apiVersion" json:"apiVersion"`
-	Kind         string    `yaml:"kind" json:"kind"`
-	Report       string    `yaml:"report" json:"report"`
-	ScheduledAt  time.Time `yaml:"scheduled_at" json:"scheduled_at"`
-	Timezone     string    `yaml:"timezone" json:"timezone"`
-	Window       Window    `yaml:"window,flow" json:"window"`
-	Trigger      Trigger   `yaml:"trigger" json:"trigger"`
-	BundleCommit string    `yaml:"bundle_commit" json:"bundle_commit"`
-	Assets       []string  `yaml:"assets,flow" json:"assets"`
-	Missed       *Missed   `yaml:"missed,omitempty,flow" json:"missed,omitempty"`
-	Status       Status    `yaml:"status,omitempty" json:"status,omitempty"` // "" or skipped
+	APIVersion  string    `yaml:"apiVersion" json:"apiVersion"`
+	Kind        string    `yaml:"kind" json:"kind"`
+	Report      string    `yaml:"report" json:"report"`
+	ScheduledAt time.Time `yaml:"scheduled_at" json:"scheduled_at"`
+	// Timezone is the report's, for the slot's name; "" keeps ScheduledAt's own offset.
+	Timezone string `yaml:"timezone,omitempty" json:"timezone,omitempty"`
+	// OnDemand is the id of the request that made this slot; "": the schedule did.
+	OnDemand     string  `yaml:"on_demand,omitempty" json:"on_demand,omitempty"`
+	Window       Window  `yaml:"window,flow" json:"window"`
+	Trigger      Trigger `yaml:"trigger" json:"trigger"`
+	Asked        `yaml:",inline"`
+	BundleCommit string         `yaml:"bundle_commit" json:"bundle_commit"`
+	Assets       []string       `yaml:"assets,flow" json:"assets"`
+	Generations  map[string]int `yaml:"generations,omitempty,flow" json:"generations,omitempty"` // by asset, of those that are not 1
+	Languages    []string       `yaml:"languages,omitempty,flow" json:"languages,omitempty"`     // of every run; empty: the report's
+	Missed       *Missed        `yaml:"missed,omitempty,flow" json:"missed,omitempty"`
+	Status       Status         `yaml:"status,omitempty" json:"status,omitempty"` // "" or skipped
 }
 
 // Missed says what passed without a run before a catch-up slot.
@@ -129,6 +150,44 @@ type Missed struct {
 	First time.Time `yaml:"first" json:"first"`
 	Last  time.Time `yaml:"last" json:"last"`
 	Count int       `yaml:"count" json:"count"`
+}
+
+// Slot is the slot's name in paths.
+func (s SlotRecord) Slot() string { return slotName(s.ScheduledAt, s.OnDemand) }
+
+// Slot is the name in paths of the slot that the run is of.
+func (m Manifest) Slot() string { return slotName(m.ScheduledAt, m.OnDemand) }
+
+// Answer records what became of a request. Once it is accepted that is for good.
+type Answer struct {
+	APIVersion string `yaml:"apiVersion" json:"apiVersion"`
+	Kind       string `yaml:"kind" json:"kind"`
+	Report     string `yaml:"report,omitempty" json:"report,omitempty"` // "" where the request names none
+	Asked      `yaml:",inline"`
+	AnsweredAt time.Time     `yaml:"answered_at" json:"answered_at"`
+	Status     AnswerStatus  `yaml:"status" json:"status"`
+	Runs       []AnsweredRun `yaml:"runs,omitempty" json:"runs,omitempty"`         // that will happen
+	Canceled   []AnsweredRun `yaml:"canceled,omitempty" json:"canceled,omitempty"` // that will be, unless they end before
+	LeftOut    []AnsweredRun `yaml:"left_out,omitempty" json:"left_out,omitempty"` // with why
+	Error      *RunError     `yaml:"error,omitempty" json:"error,omitempty"`
+}
+
+// AnswerStatus is accepted or refused.
+type AnswerStatus string
+
+// The two answers.
+const (
+	AnswerAccepted AnswerStatus = "accepted"
+	AnswerRefused  AnswerStatus = "refused"
+)
+
+// AnsweredRun is a run as an answer names it.
+type AnsweredRun struct {
+	ID          RunID     `yaml:"id" json:"id"`
+	Generation  int       `yaml:"generation,omitempty" json:"generation,omitempty"`
+	Asset       string    `yaml:"asset,omitempty" json:"asset,omitempty"`
+	ScheduledAt time.Time `yaml:"scheduled_at,omitempty" json:"scheduled_at,omitzero"`
+	Why         string    `yaml:"why,omitempty" json:"why,omitempty"`
 }
 
 // ReportRecord records that a report cannot run: its bundle is broken.

@@ -92,7 +92,7 @@ func (r *Runner) finish(ctx context.Context, t *task, m Manifest) error {
 		return err
 	}
 	r.o.Recorded()
-	if m.Status == StatusCompleted {
+	if m.Status == StatusCompleted && m.OnDemand == "" { // what the latest pages show is the schedule's
 		return r.persist(ctx, func() error { return r.advance(ctx, t, m) })
 	}
 	return nil

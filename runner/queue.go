@@ -10,11 +10,12 @@ import (
 
 // queue holds the runs that wait for a slot and those that have one.
 //
-// A report's slots are done in their order: no run of one starts while a run of an
-// earlier one is open.
+// A line's slots are done in their order: no run of one starts while a run of an
+// earlier one is open. A line is what the schedule wants of a report, or what one request
+// wants of it.
 //
-// Who is next: of the reports below their own limit, one with the fewest runs under
-// way, then the one whose turn is the longest ago, so that a report of a thousand
+// Who is next: of the lines whose report is below its limit, one with the fewest runs
+// under way, then the one whose turn is the longest ago, so that a report of a thousand
 // assets does not keep the others waiting, not even for a single slot; among equals
 // the run that was due first.
 type queue struct {
@@ -23,10 +24,11 @@ type queue struct {
 	wake      chan struct{} // holds one token when something may have changed
 
 	mu      sync.Mutex // guards what follows
-	waiting map[string][]*task
-	running map[string][]*task
+	waiting map[line][]*task
+	running map[line][]*task
+	reports map[string]int // running, by report
 	turns   int            // runs handed out so far
-	turn    map[string]int // of a report with open runs: its latest turn, or when it came
+	turn    map[line]int   // of a line with open runs: its latest turn, or when it came
 	total   int            // running, all reports
 	open    int            // waiting and running
 	idle    chan struct{}
@@ -37,7 +39,7 @@ func newQueue(slots, perReport int) *queue {
 	close(idle)
 	return &queue{
 		slots: slots, perReport: perReport, wake: make(chan struct{}, 1),
-		waiting: map[string][]*task{}, running: map[string][]*task{}, turn: map[string]int{}, idle: idle,
+		waiting: map[line][]*task{}, running: map[line][]*task{}, reports: map[string]int{}, turn: map[line]int{}, idle: idle,
 	}
 }
 
@@ -107,11 +109,11 @@ func (q *queue) take(now time.Time) (*task, time.Duration) {
 	defer q.mu.Unlock()
 	wait := time.Hour
 	var best *task
-	for report := range q.waiting {
-		if q.total >= q.slots || len(q.running[report]) >= q.perReport {
+	for l := range q.waiting {
+		if q.total >= q.slots || q.reports[l.report] >= q.perReport {
 			continue
 		}
-		t, pause := q.first(report, now)
+		t, pause := q.first(l, now)
 		wait = min(wait, pause)
 		if t != nil && (best == nil || q.before(t, best)) {
 			best = t
@@ -121,19 +123,20 @@ func (q *queue) take(now time.Time) (*task, time.Duration) {
 		return nil, wait
 	}
 	q.remove(best)
-	q.running[best.report] = append(q.running[best.report], best)
+	q.running[best.line()] = append(q.running[best.line()], best)
+	q.reports[best.report]++
 	q.total++
 	q.turns++
-	q.turn[best.report] = q.turns
+	q.turn[best.line()] = q.turns
 	return best, 0
 }
 
-// first returns the run of a report that may start first, or how long none will become
+// first returns the run of a line that may start first, or how long none will become
 // ready by the clock alone.
-func (q *queue) first(report string, now time.Time) (*task, time.Duration) {
-	tasks, wait := q.waiting[report], time.Hour
+func (q *queue) first(l line, now time.Time) (*task, time.Duration) {
+	tasks, wait := q.waiting[l], time.Hour
 	at := tasks[0].slot.record.ScheduledAt // the earliest: tasks are in order
-	if slices.ContainsFunc(q.running[report], func(t *task) bool { return t.slot.record.ScheduledAt.Before(at) }) {
+	if slices.ContainsFunc(q.running[l], func(t *task) bool { return t.slot.record.ScheduledAt.Before(at) }) {
 		return nil, wait
 	}
 	for _, t := range tasks {
@@ -150,42 +153,47 @@ func (q *queue) first(report string, now time.Time) (*task, time.Duration) {
 
 func (q *queue) before(a, b *task) bool {
 	return cmp.Or(
-		cmp.Compare(len(q.running[a.report]), len(q.running[b.report])),
-		cmp.Compare(q.turn[a.report], q.turn[b.report]),
+		cmp.Compare(len(q.running[a.line()]), len(q.running[b.line()])),
+		cmp.Compare(q.turn[a.line()], q.turn[b.line()]),
 		a.order(b),
 	) < 0
 }
 
 func (q *queue) insert(t *task) {
-	if _, known := q.turn[t.report]; !known {
-		q.turn[t.report] = q.turns
+	l := t.line()
+	if _, known := q.turn[l]; !known {
+		q.turn[l] = q.turns
 	}
-	tasks := q.waiting[t.report]
+	tasks := q.waiting[l]
 	i, _ := slices.BinarySearchFunc(tasks, t, (*task).order)
-	q.waiting[t.report] = slices.Insert(tasks, i, t)
+	q.waiting[l] = slices.Insert(tasks, i, t)
 }
 
 func (q *queue) remove(t *task) {
-	tasks := q.waiting[t.report]
+	tasks := q.waiting[t.line()]
 	i := slices.Index(tasks, t)
 	tasks = slices.Delete(tasks, i, i+1)
-	if q.waiting[t.report] = tasks; len(tasks) == 0 {
-		delete(q.waiting, t.report)
+	if q.waiting[t.line()] = tasks; len(tasks) == 0 {
+		delete(q.waiting, t.line())
 	}
 }
 
 // release gives a running task's slot back; callers hold mu.
 func (q *queue) release(t *task) {
+	l := t.line()
 	q.total--
-	running := q.running[t.report]
+	if q.reports[t.report]--; q.reports[t.report] == 0 {
+		delete(q.reports, t.report)
+	}
+	running := q.running[l]
 	i := slices.Index(running, t)
 	if running = slices.Delete(running, i, i+1); len(running) == 0 {
-		delete(q.running, t.report)
+		delete(q.running, l)
 	} else {
-		q.running[t.report] = running
+		q.running[l] = running
 	}
-	if len(running)+len(q.waiting[t.report]) == 0 {
-		delete(q.turn, t.report)
+	if len(running)+len(q.waiting[l]) == 0 {
+		delete(q.turn, l)
 	}
 	q.signal()
 }

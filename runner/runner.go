@@ -39,6 +39,7 @@ type Runner struct {
 
 	mu    sync.Mutex // guards what follows
 	slots map[slotID]*slotState
+	runs  map[runKey]*task // of those slots, the runs that are not finished
 
 	latest [64]sync.Mutex // one advance of an asset's latest keys at a time; an asset's is chosen by hash
 }
@@ -52,11 +53,19 @@ type Slot struct {
 // slotID is what a slot is known by: its name changes with its report's zone, the
 // ids of its runs do not.
 type slotID struct {
-	report string
-	at     int64 // Unix seconds
+	report, onDemand, request string
+	at                        int64 // Unix seconds
 }
 
-func idOf(record SlotRecord) slotID { return slotID{record.Report, record.ScheduledAt.Unix()} }
+func idOf(record SlotRecord) slotID {
+	return slotID{record.Report, record.OnDemand, record.Request, record.ScheduledAt.Unix()}
+}
+
+// runKey is one generation of a run.
+type runKey struct {
+	id         RunID
+	generation int
+}
 
 // slotState is a slot under way.
 type slotState struct {
@@ -81,51 +90,69 @@ func New(exec Executor, store Store, o Options) *Runner {
 	}
 	return &Runner{
 		exec: exec, store: store, o: o, log: o.Log,
-		queue: newQueue(o.Slots, o.PerReport), slots: map[slotID]*slotState{},
+		queue: newQueue(o.Slots, o.PerReport), slots: map[slotID]*slotState{}, runs: map[runKey]*task{},
 	}
 }
 
 // Submit takes a slot on: once it returns nil, the slot's runs happen, whatever
-// becomes of this process. A slot that is under way already is left alone. Assets that
-// the bundle does not have any more are left out; it is an error if none is left.
+// becomes of this process. What is under way already is left alone: the slot, and runs
+// of it that a request wants as well. Assets that the bundle does not have any more are
+// left out; it is an error if none is left.
 func (r *Runner) Submit(ctx context.Context, slot Slot) error {
 	record := slot.Record
 	record.APIVersion, record.Kind = APIVersion, KindSlot
+	log := r.log.With("report", record.Report, "slot", record.Slot())
 	state := &slotState{record: record}
 	tasks := tasksOf(state, slot.Bundle)
 	if len(tasks) == 0 {
-		return fmt.Errorf("slot %s %s: the bundle has none of its assets %q", record.Report, SlotName(record.ScheduledAt), record.Assets)
+		return fmt.Errorf("slot %s %s: the bundle has none of its assets %q", record.Report, record.Slot(), record.Assets)
 	}
 	if gone := len(record.Assets) - len(tasks); gone > 0 { // resumed with a newer bundle
-		r.log.Warn("slot goes on without the assets that are gone", "report", record.Report, "slot", SlotName(record.ScheduledAt), "gone", gone, "left", len(tasks))
+		log.Warn("slot goes on without the assets that are gone", "gone", gone, "left", len(tasks))
 	}
 	record.Assets = nil
 	for _, t := range tasks {
 		record.Assets = append(record.Assets, t.asset.ID)
 	}
 	state.record = record
-	if !r.enter(state, len(tasks)) {
+	tasks, fresh := r.enter(state, tasks)
+	if !fresh {
 		return nil
 	}
-	err := r.create(ctx, slotKey(record), record)
-	if err == nil || errors.Is(err, ErrExists) { // it exists where an earlier life left it open
-		err = r.put(ctx, OutboxPrefix+"slot-"+slotFile(record.Report, record.ScheduledAt), record)
+	if err := r.open(ctx, record, len(tasks)); err != nil {
+		r.leave(state, tasks)
+		return fmt.Errorf("open slot %s %s: %w", record.Report, record.Slot(), err)
 	}
-	if err != nil {
-		r.leave(state)
-		return fmt.Errorf("open slot %s %s: %w", record.Report, SlotName(record.ScheduledAt), err)
+	if len(tasks) == 0 { // all of them are under way for somebody else
+		r.leave(state, nil)
 	}
 	r.o.Recorded()
 	r.queue.add(tasks...)
 	return nil
 }
 
+// open writes down that runs of a slot are to happen, and tells the ledger of the slot,
+// unless it is told elsewhere: a request's answer lists runs of a slot that was there.
+func (r *Runner) open(ctx context.Context, record SlotRecord, runs int) error {
+	if runs > 0 {
+		err := r.create(ctx, slotKey(record), record)
+		if err != nil && !errors.Is(err, ErrExists) { // it exists where an earlier life left it open
+			return err
+		}
+	}
+	if record.Request != "" && record.OnDemand != RequestID(record.Request) {
+		return nil
+	}
+	return r.put(ctx, OutboxPrefix+"slot-"+slotFile(record), record)
+}
+
 // Busy reports whether runs of a report's other slots than the one named are under way.
+// What people asked for does not count.
 func (r *Runner) Busy(report string, but time.Time) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, state := range r.slots {
-		if state.record.Report == report && !state.record.ScheduledAt.Equal(but) {
+		if state.record.Report == report && state.record.Request == "" && !state.record.ScheduledAt.Equal(but) {
 			return true
 		}
 	}
@@ -135,28 +162,39 @@ func (r *Runner) Busy(report string, but time.Time) bool {
 // Skip records a slot that passes without runs, because the one before is under way.
 func (r *Runner) Skip(ctx context.Context, record SlotRecord) error {
 	record.APIVersion, record.Kind, record.Status, record.Assets = APIVersion, KindSlot, StatusSkipped, nil
-	if err := r.put(ctx, OutboxPrefix+"slot-"+slotFile(record.Report, record.ScheduledAt), record); err != nil {
-		return fmt.Errorf("skip slot %s %s: %w", record.Report, SlotName(record.ScheduledAt), err)
+	if err := r.put(ctx, OutboxPrefix+"slot-"+slotFile(record), record); err != nil {
+		return fmt.Errorf("skip slot %s %s: %w", record.Report, record.Slot(), err)
 	}
 	r.o.Recorded()
 	return nil
 }
 
-// enter notes a slot as under way, unless it is.
-func (r *Runner) enter(state *slotState, runs int) bool {
+// enter notes a slot as under way, unless it is, and those of its runs that are not under
+// way. Of a run there must be one task at a time: it takes open claims of ours for those
+// of an earlier life.
+func (r *Runner) enter(state *slotState, tasks []*task) (entered []*task, fresh bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	id := idOf(state.record)
 	if r.slots[id] != nil {
-		return false
+		return nil, false
 	}
-	r.slots[id], state.open = state, runs
-	return true
+	for _, t := range tasks {
+		if r.runs[t.key()] == nil {
+			r.runs[t.key()] = t
+			entered = append(entered, t)
+		}
+	}
+	r.slots[id], state.open = state, len(entered)
+	return entered, true
 }
 
-func (r *Runner) leave(state *slotState) {
+func (r *Runner) leave(state *slotState, tasks []*task) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	for _, t := range tasks {
+		delete(r.runs, t.key())
+	}
 	delete(r.slots, idOf(state.record))
 }
 
@@ -171,7 +209,7 @@ func tasksOf(state *slotState, bundle *report.Bundle) []*task {
 			continue
 		}
 		tasks = append(tasks, &task{
-			id: NewRunID(record.Report, id, record.ScheduledAt), generation: 1,
+			id: record.runID(id), generation: max(1, record.Generations[id]),
 			report: record.Report, asset: bundle.Config.Assets[i],
 			commit: record.BundleCommit, bundle: bundle, slot: state,
 		})
@@ -201,7 +239,7 @@ func (r *Runner) Open(ctx context.Context) ([]SlotRecord, error) {
 			r.log.Error("open slot cannot be read", "key", key, "error", err)
 			continue
 		}
-		if zone, err := time.LoadLocation(record.Timezone); err == nil {
+		if zone, err := time.LoadLocation(record.Timezone); err == nil && record.Timezone != "" {
 			record.ScheduledAt = record.ScheduledAt.In(zone) // a slot's name is in the report's zone
 		}
 		records = append(records, record)
@@ -235,7 +273,7 @@ func (r *Runner) Run(ctx context.Context) error {
 // now. It takes nothing new on once taking has ended, and lets go when work ends.
 func (r *Runner) lead(taking, work context.Context, t *task) {
 	log := r.log.With("run", t.id, "report", t.report, "asset", t.asset.ID, "commit", t.commit[:min(len(t.commit), 12)])
-	manifest, err := r.terminal(taking, work, t, log)
+	manifest, err := r.pursue(taking, work, t, log)
 	if err == nil {
 		err = r.finish(work, t, manifest)
 	}
@@ -264,10 +302,23 @@ func (r *Runner) lead(taking, work context.Context, t *task) {
 	}
 }
 
+// pursue returns the run's terminal manifest. One that is canceled meanwhile has it in
+// the store by then.
+func (r *Runner) pursue(taking, work context.Context, t *task, log *slog.Logger) (Manifest, error) {
+	own := r.begin(work, t)
+	defer r.end(t)
+	manifest, err := r.terminal(taking, own, t, log)
+	if own.Err() != nil && work.Err() == nil {
+		return r.terminal(taking, work, t, log)
+	}
+	return manifest, err
+}
+
 // close forgets a slot when its last run has finished. Should deleting its record
 // fail, a later life finds every run terminal and tries again.
 func (r *Runner) close(ctx context.Context, t *task) {
 	r.mu.Lock()
+	delete(r.runs, t.key())
 	t.slot.open--
 	last := t.slot.open == 0
 	r.mu.Unlock()
@@ -278,5 +329,5 @@ func (r *Runner) close(ctx context.Context, t *task) {
 	if err != nil {
 		r.log.Warn("slot not closed", "report", t.report, "error", err)
 	}
-	r.leave(t.slot)
+	r.leave(t.slot, nil)
 }

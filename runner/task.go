@@ -20,7 +20,16 @@ type task struct {
 	bundle     *report.Bundle
 	slot       *slotState
 	notBefore  time.Time
+	stop       func() // ends the work on it; nil while it waits; guarded by Runner.mu
 }
+
+// line is where the run waits: the schedule's runs of a report in one line, those of
+// each request in another, so that neither keeps the other waiting.
+type line struct{ report, request string }
+
+func (t *task) key() runKey { return runKey{t.id, t.generation} }
+
+func (t *task) line() line { return line{t.report, t.slot.record.Request} }
 
 // order is ascending in the time due, then in the asset's name.
 func (t *task) order(other *task) int {
@@ -31,26 +40,39 @@ func (t *task) order(other *task) int {
 	)
 }
 
-func (t *task) languages() []string { return t.bundle.AssetLanguages(t.asset) }
+func (t *task) languages() []string {
+	if asked := t.slot.record.Languages; len(asked) > 0 {
+		return asked
+	}
+	return t.bundle.AssetLanguages(t.asset)
+}
 
 // SlotName is a slot's scheduled time as paths have it, in the report's zone.
 func SlotName(scheduledAt time.Time) string { return scheduledAt.Format("2006-01-02T1504-0700") }
 
+// slotName is SlotName, and for a slot that a request made something that no other has.
+func slotName(scheduledAt time.Time, onDemand string) string {
+	if onDemand == "" {
+		return SlotName(scheduledAt)
+	}
+	return SlotName(scheduledAt) + "-" + onDemand
+}
+
 // The keys of the store. What the public may see is below pages/ alone.
 
-func (t *task) key(name string) string {
+func (t *task) stored(name string) string {
 	return fmt.Sprintf("runs/%s/g%d/%s", t.id, t.generation, name)
 }
 
-func (t *task) claimKey(attempt int) string { return t.key(fmt.Sprintf("claim-%d", attempt)) }
+func (t *task) claimKey(attempt int) string { return t.stored(fmt.Sprintf("claim-%d", attempt)) }
 
 func (t *task) attemptKey(attempt int, name string) string {
-	return t.key(fmt.Sprintf("a%d/%s", attempt, name))
+	return t.stored(fmt.Sprintf("a%d/%s", attempt, name))
 }
 
 func (t *task) pageKey(attempt int, language, name string) string {
 	version := fmt.Sprintf("g%da%d", t.generation, attempt)
-	return path.Join("pages", t.report, t.asset.ID, SlotName(t.slot.record.ScheduledAt), version, language, name)
+	return path.Join("pages", t.report, t.asset.ID, t.slot.record.Slot(), version, language, name)
 }
 
 // LatestKey is where the newest page of a report's asset always stands.
@@ -75,15 +97,17 @@ const OutboxPrefix = "outbox/"
 // slotsPrefix holds the slots that have fired and are not finished.
 const slotsPrefix = "slots/"
 
-func slotKey(record SlotRecord) string {
-	return slotsPrefix + slotFile(record.Report, record.ScheduledAt)
-}
+func slotKey(record SlotRecord) string { return slotsPrefix + slotFile(record) }
 
 // FlatName makes one path segment of a report's name. No two reports share one: "~"
 // is no character of a name.
 func FlatName(report string) string { return strings.ReplaceAll(report, "/", "~") }
 
-// slotFile is one flat name for a slot.
-func slotFile(report string, scheduledAt time.Time) string {
-	return FlatName(report) + "~" + SlotName(scheduledAt) + ".yaml"
+// slotFile is one flat name for a slot, or for what a request wants of it.
+func slotFile(record SlotRecord) string {
+	name := FlatName(record.Report) + "~" + record.Slot()
+	if record.Request != "" {
+		name += "~" + RequestID(record.Request)
+	}
+	return name + ".yaml"
 }

@@ -1,0 +1,125 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+)
+
+// History is what became of a run so far.
+type History struct {
+	Open  bool       // a generation of it waits or is under way here
+	Ended []Manifest // the terminal manifests, the first generation first
+}
+
+// Completed reports whether a generation of the run completed.
+func (h History) Completed() bool {
+	for _, m := range h.Ended {
+		if m.Status == StatusCompleted {
+			return true
+		}
+	}
+	return false
+}
+
+// Status is how the run stands: completed once a generation was, else as the last one
+// ended; "" where none has.
+func (h History) Status() Status {
+	switch {
+	case h.Completed():
+		return StatusCompleted
+	case len(h.Ended) == 0:
+		return ""
+	}
+	return h.Ended[len(h.Ended)-1].Status
+}
+
+// History reads from the store how the generations of a run ended.
+func (r *Runner) History(ctx context.Context, id RunID) (History, error) {
+	h := History{Open: r.task(id) != nil}
+	for {
+		key := ManifestKey(id, len(h.Ended)+1)
+		data, err := r.store.Get(ctx, key)
+		if errors.Is(err, fs.ErrNotExist) {
+			return h, nil
+		}
+		if err != nil {
+			return h, err
+		}
+		m, err := Decode[Manifest](data, KindRun)
+		if err != nil {
+			return h, fmt.Errorf("%s: %w", key, err)
+		}
+		h.Ended = append(h.Ended, m)
+	}
+}
+
+// task returns the open task of a run; nil where there is none.
+func (r *Runner) task(id RunID) *task {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for key, t := range r.runs {
+		if key.id == id {
+			return t
+		}
+	}
+	return nil
+}
+
+// ErrNotOpen is what Cancel returns for a run that neither waits nor is under way.
+var ErrNotOpen = errors.New("the run is not under way")
+
+// Cancel ends a run that waits or is under way, as canceled, and returns its terminal
+// manifest: another one where the run ended by itself just before.
+func (r *Runner) Cancel(ctx context.Context, id RunID, by Asked) (Manifest, error) {
+	t := r.task(id)
+	if t == nil {
+		return Manifest{}, fmt.Errorf("cancel %s: %w", id, ErrNotOpen)
+	}
+	past, err := r.history(ctx, t)
+	var held *heldError // another agent's attempt finds the manifest taken
+	if err != nil && !errors.As(err, &held) {
+		return Manifest{}, fmt.Errorf("cancel %s: %w", id, err)
+	}
+	if n := len(past.attempts); n > 0 && r.running(t) {
+		past.attempts[n-1].Ended, past.attempts[n-1].FinishedAt = string(StatusCanceled), now()
+	}
+	m := t.manifest(past.attempts, Outcome{}, nil)
+	m.Status, m.CanceledBy = StatusCanceled, &by
+	if m, err = r.commit(ctx, m); err == nil {
+		err = r.finish(ctx, t, m)
+	}
+	if err != nil {
+		return m, fmt.Errorf("cancel %s: %w", id, err)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if t.stop != nil {
+		t.stop()
+	}
+	return m, nil
+}
+
+// begin notes what stops a run that is taken up, and returns the context that it ends.
+func (r *Runner) begin(work context.Context, t *task) context.Context {
+	own, stop := context.WithCancel(work)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	t.stop = stop
+	return own
+}
+
+func (r *Runner) running(t *task) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return t.stop != nil
+}
+
+// end forgets it.
+func (r *Runner) end(t *task) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	t.stop()
+	t.stop = nil
+}
