@@ -50,7 +50,7 @@ func (l *Ledger) draft(c Change, tip plumbing.Hash) (*draft, error) {
 	if root.IsZero() { // Git knows a commit of nothing, but not one without a tree
 		root = d.add(plumbing.TreeObject, nil)
 	}
-	signature := object.Signature{Name: l.author.Name, Email: l.author.Email, When: time.Now()}
+	signature := object.Signature{Name: c.Author.Name, Email: c.Author.Email, When: time.Now()}
 	commit := object.Commit{Author: signature, Committer: signature, Message: c.message(), TreeHash: root, ParentHashes: parents}
 	o := &plumbing.MemoryObject{}
 	if err := commit.Encode(o); err != nil {

@@ -68,6 +68,7 @@ type Change struct {
 	Subject  string            // one line
 	Body     string            // may be empty
 	Trailers [][2]string       // name and value, at the message's end
+	Author   Author            // the zero value means the Ledger's
 
 	// Keep decides about a path that the branch holds already with another
 	// content: true leaves the old one. nil replaces always. It is asked again
@@ -117,6 +118,9 @@ var errDamaged = errors.New("local mirror is damaged")
 // caller's next try, so what landed is not committed twice. Errors: ErrDenied,
 // *DeclinedError, or that the remote cannot be reached.
 func (l *Ledger) Commit(ctx context.Context, c Change) (Commit, error) {
+	if c.Author == (Author{}) {
+		c.Author = l.author
+	}
 	if err := c.check(); err != nil {
 		return Commit{}, fmt.Errorf("commit: %w", err)
 	}
@@ -279,20 +283,31 @@ func (c Change) check() error {
 	return nil
 }
 
-// Tree asks the remote for a branch's tip, takes what is new and returns its
-// files, as Repository.Tree does: the way to read many. A branch that does not
+// Tip asks the remote for a branch's tip, takes what is new and returns the commit with
+// its files, as Repository.Tree does: the way to read many. A branch that does not
 // exist is fs.ErrNotExist.
-func (l *Ledger) Tree(ctx context.Context, branch string) (fs.FS, error) {
+func (l *Ledger) Tip(ctx context.Context, branch string) (Commit, fs.FS, error) {
 	giveBack, err := l.mirror.take(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", branch, err)
+		return Commit{}, nil, fmt.Errorf("read %s: %w", branch, err)
 	}
 	defer giveBack()
 	_, tip, err := l.mirror.fetch(ctx, branch)
 	if err != nil {
-		return nil, fmt.Errorf("read %w", err)
+		return Commit{}, nil, fmt.Errorf("read %w", err)
 	}
-	return commitTree(l.mirror.objects(), tip, "", 0)
+	commit, err := l.summary(tip)
+	if err != nil {
+		return Commit{}, nil, fmt.Errorf("read %s: %w", branch, err)
+	}
+	tree, err := commitTree(l.mirror.objects(), tip, "", 0)
+	return commit, tree, err
+}
+
+// Tree returns the files of a branch's tip, as Tip does.
+func (l *Ledger) Tree(ctx context.Context, branch string) (fs.FS, error) {
+	_, tree, err := l.Tip(ctx, branch)
+	return tree, err
 }
 
 // List returns the paths of a branch's regular files that begin with prefix,

@@ -31,6 +31,7 @@ type Commit struct {
 	Hash    string
 	Time    time.Time // when it was committed
 	Subject string    // the first line of its message
+	Author  string    // who wrote it: "Ada <ada@example.com>"; whoever pushed may have invented it
 }
 
 // Repository is the local mirror of one branch of a remote.
@@ -155,5 +156,6 @@ func commitTree(o *objects, commit plumbing.Hash, folder string, maxFile int64) 
 
 func summary(c *object.Commit) Commit {
 	subject, _, _ := strings.Cut(strings.TrimSpace(c.Message), "\n")
-	return Commit{Hash: c.Hash.String(), Time: c.Committer.When, Subject: subject}
+	author := fmt.Sprintf("%s <%s>", c.Author.Name, c.Author.Email)
+	return Commit{Hash: c.Hash.String(), Time: c.Committer.When, Subject: subject, Author: author}
 }

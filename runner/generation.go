@@ -9,8 +9,9 @@ import (
 
 // History is what became of a run so far.
 type History struct {
-	Open  bool       // a generation of it waits or is under way here
-	Ended []Manifest // the terminal manifests, the first generation first
+	Report string     // "" for a run that is not known
+	Open   bool       // a generation of it waits or is under way here
+	Ended  []Manifest // the terminal manifests, the first generation first
 }
 
 // Completed reports whether a generation of the run completed.
@@ -37,7 +38,10 @@ func (h History) Status() Status {
 
 // History reads from the store how the generations of a run ended.
 func (r *Runner) History(ctx context.Context, id RunID) (History, error) {
-	h := History{Open: r.task(id) != nil}
+	h := History{}
+	if t := r.task(id); t != nil {
+		h.Report, h.Open = t.report, true
+	}
 	for {
 		key := ManifestKey(id, len(h.Ended)+1)
 		data, err := r.store.Get(ctx, key)
@@ -51,7 +55,7 @@ func (r *Runner) History(ctx context.Context, id RunID) (History, error) {
 		if err != nil {
 			return h, fmt.Errorf("%s: %w", key, err)
 		}
-		h.Ended = append(h.Ended, m)
+		h.Report, h.Ended = m.Report, append(h.Ended, m)
 	}
 }
 

@@ -132,6 +132,8 @@ type SlotRecord struct {
 	ScheduledAt time.Time `yaml:"scheduled_at" json:"scheduled_at"`
 	// Timezone is the report's, for the slot's name; "" keeps ScheduledAt's own offset.
 	Timezone string `yaml:"timezone,omitempty" json:"timezone,omitempty"`
+	// Part tells apart what one request wants of one slot with several commits or languages.
+	Part int `yaml:"part,omitempty" json:"part,omitempty"`
 	// OnDemand is the id of the request that made this slot; "": the schedule did.
 	OnDemand     string  `yaml:"on_demand,omitempty" json:"on_demand,omitempty"`
 	Window       Window  `yaml:"window,flow" json:"window"`

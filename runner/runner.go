@@ -54,11 +54,12 @@ type Slot struct {
 // ids of its runs do not.
 type slotID struct {
 	report, onDemand, request string
+	part                      int
 	at                        int64 // Unix seconds
 }
 
 func idOf(record SlotRecord) slotID {
-	return slotID{record.Report, record.OnDemand, record.Request, record.ScheduledAt.Unix()}
+	return slotID{record.Report, record.OnDemand, record.Request, record.Part, record.ScheduledAt.Unix()}
 }
 
 // runKey is one generation of a run.

@@ -107,7 +107,7 @@ func FlatName(report string) string { return strings.ReplaceAll(report, "/", "~"
 func slotFile(record SlotRecord) string {
 	name := FlatName(record.Report) + "~" + record.Slot()
 	if record.Request != "" {
-		name += "~" + RequestID(record.Request)
+		name += fmt.Sprintf("~%s-%d", RequestID(record.Request), record.Part)
 	}
 	return name + ".yaml"
 }

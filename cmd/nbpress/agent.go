@@ -73,9 +73,10 @@ type agent struct {
 	changed  bell // the board would look different
 
 	// Of the goroutine that follows the repository.
-	planned string    // the commit that the planner has
-	asked   time.Time // when the remote last answered
-	resumed bool      // what an earlier life left open goes on
+	planned  string    // the commit that the planner has
+	asked    time.Time // when the remote last answered
+	resumed  bool      // what an earlier life left open goes on
+	requests requests
 
 	posted string // what the board showed last; of the goroutine that keeps it
 
@@ -196,6 +197,9 @@ func (a *agent) once(ctx context.Context) error {
 	}
 	if err != nil {
 		return err
+	}
+	if err := a.answerRequests(ctx); err != nil {
+		a.log.Error("requests not answered", "error", err)
 	}
 	firing := a.planner.FireDue(ctx) // the slots that could be submitted run all the same
 	working, stop := context.WithCancel(ctx)

@@ -2,9 +2,7 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"slices"
 	"time"
@@ -107,11 +105,12 @@ func (a *agent) boardRows(ctx context.Context) ([]gitsync.BoardRow, map[string]c
 // when it fires next.
 func boardRow(name string, item *newsItem, c cursor, ended map[runner.Status]int, next time.Time) gitsync.BoardRow {
 	row := gitsync.BoardRow{Report: name, Slot: c.Slot, Next: next}
-	completed, failed := ended[runner.StatusCompleted], ended[runner.StatusError]
+	completed, failed, canceled := ended[runner.StatusCompleted], ended[runner.StatusError], ended[runner.StatusCanceled]
 	row.Counts = []gitsync.Count{
 		{Status: string(runner.StatusCompleted), Runs: completed},
 		{Status: string(runner.StatusError), Runs: failed},
-		{Status: "under way", Runs: len(c.Due) - completed - failed},
+		{Status: string(runner.StatusCanceled), Runs: canceled},
+		{Status: "under way", Runs: len(c.Due) - completed - failed - canceled},
 	}
 	switch {
 	case item.bundle == nil:
@@ -150,10 +149,17 @@ func (e endings) of(report string, slot time.Time) *ending {
 	return e[report]
 }
 
-// note takes a run in, unless it is of an older slot.
+// note takes a run in, unless it is of an older slot or of none of the schedule's. A
+// rerun that failed does not hide that the run completed.
 func (e endings) note(m runner.Manifest) {
+	if m.OnDemand != "" {
+		return
+	}
 	if known := e[m.Report]; known == nil || !m.ScheduledAt.Before(known.slot) {
-		e.of(m.Report, m.ScheduledAt).by[m.Asset] = m.Status
+		by := e.of(m.Report, m.ScheduledAt).by
+		if by[m.Asset] != runner.StatusCompleted {
+			by[m.Asset] = m.Status
+		}
 	}
 }
 
@@ -173,7 +179,11 @@ func (a *agent) ended(ctx context.Context, name string, c cursor) (map[runner.St
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	e := a.endings.of(name, c.Slot)
-	maps.Copy(e.by, stored)
+	for asset, status := range stored {
+		if e.by[asset] == "" { // what ended meanwhile is newer
+			e.by[asset] = status
+		}
+	}
 	e.whole = true
 	counts := map[runner.Status]int{}
 	for _, status := range e.by {
@@ -186,18 +196,13 @@ func (a *agent) ended(ctx context.Context, name string, c cursor) (map[runner.St
 func (a *agent) recall(ctx context.Context, name string, c cursor) (map[string]runner.Status, error) {
 	stored := map[string]runner.Status{}
 	for _, asset := range c.Due {
-		data, err := a.store.Get(ctx, runner.ManifestKey(runner.NewRunID(name, asset, c.Slot), 1))
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
+		past, err := a.runner.History(ctx, runner.NewRunID(name, asset, c.Slot))
 		if err != nil {
 			return nil, err
 		}
-		m, err := runner.Decode[runner.Manifest](data, runner.KindRun)
-		if err != nil {
-			return nil, err
+		if len(past.Ended) > 0 {
+			stored[asset] = past.Status()
 		}
-		stored[asset] = m.Status
 	}
 	return stored, nil
 }

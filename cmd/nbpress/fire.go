@@ -110,21 +110,30 @@ func (a *agent) resume(ctx context.Context) error {
 
 // bundleAt returns the bundle of a slot's commit, else the newest.
 func (a *agent) bundleAt(record runner.SlotRecord) (*report.Bundle, string) {
+	if bundle := a.bundleOf(record.Report, record.BundleCommit); bundle != nil {
+		return bundle, record.BundleCommit
+	}
 	a.mu.Lock()
-	newest := a.reports[record.Report]
-	a.mu.Unlock()
-	usable := newest != nil && newest.bundle != nil
-	if usable && newest.commit.Hash == record.BundleCommit {
-		return newest.bundle, record.BundleCommit
-	}
-	if tree, err := a.repo.Tree(gitsync.Commit{Hash: record.BundleCommit}); err == nil {
-		options, _ := reading(tree, &a.zones)
-		if bundle, _ := report.Load(tree, record.Report, options); bundle != nil {
-			return bundle, record.BundleCommit
-		}
-	}
-	if usable {
+	defer a.mu.Unlock()
+	if newest := a.reports[record.Report]; newest != nil && newest.bundle != nil {
 		return newest.bundle, newest.commit.Hash
 	}
 	return nil, ""
+}
+
+// bundleOf returns the bundle of a commit, nil where that is not to be had.
+func (a *agent) bundleOf(name, commit string) *report.Bundle {
+	a.mu.Lock()
+	newest := a.reports[name]
+	a.mu.Unlock()
+	if newest != nil && newest.bundle != nil && newest.commit.Hash == commit {
+		return newest.bundle
+	}
+	tree, err := a.repo.Tree(gitsync.Commit{Hash: commit})
+	if err != nil {
+		return nil
+	}
+	options, _ := reading(tree, &a.zones)
+	bundle, _ := report.Load(tree, name, options)
+	return bundle
 }

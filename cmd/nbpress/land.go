@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -128,9 +129,10 @@ type entry struct {
 	branch string
 	path   string
 	data   []byte
-	run    *runner.Manifest // one of these three
+	run    *runner.Manifest // one of these
 	slot   *runner.SlotRecord
 	broken *runner.ReportRecord
+	answer *runner.Answer
 }
 
 // entryOf decodes a document of the outbox and finds its place in the ledger.
@@ -159,13 +161,19 @@ func (a *agent) entryOf(key string, data []byte) (entry, error) {
 		if err != nil {
 			return e, err
 		}
-		e.slot, at, e.path = &s, s.ScheduledAt, path.Join(slotPath(s.Report, s.ScheduledAt), "slot.yaml")
+		e.slot, at, e.path = &s, s.ScheduledAt, path.Join(s.Report, s.Slot(), "slot.yaml")
 	case runner.KindReport:
 		r, err := runner.Decode[runner.ReportRecord](data, kind)
 		if err != nil {
 			return e, err
 		}
 		e.broken, at, e.path = &r, r.SeenAt, path.Join(r.Report, "broken-"+short(r.BundleCommit)+".yaml")
+	case runner.KindAnswer:
+		r, err := runner.Decode[runner.Answer](data, kind)
+		if err != nil {
+			return e, err
+		}
+		e.answer, at, e.path = &r, r.AnsweredAt, answerPath(r)
 	}
 	if at.IsZero() || !fs.ValidPath(e.path) {
 		return e, fmt.Errorf("a document of kind %q, time %s and path %q has no place in the ledger", kind, at.Format(time.RFC3339), e.path)
@@ -186,7 +194,11 @@ func runPath(m runner.Manifest) string {
 	if m.Generation > 1 {
 		name += fmt.Sprintf(".g%d", m.Generation)
 	}
-	return path.Join(slotPath(m.Report, m.ScheduledAt), name+".yaml")
+	return path.Join(m.Report, m.Slot(), name+".yaml")
+}
+
+func answerPath(r runner.Answer) string {
+	return path.Join(r.Report, "request-"+runner.RequestID(r.Request)+".yaml")
 }
 
 // landBatch makes one commit of the entries of one branch.
@@ -227,11 +239,7 @@ func describe(entries []entry) (subject, body string, trailers [][2]string) {
 		switch {
 		case e.run != nil:
 			g := t.group(e.run.Report, e.run.ScheduledAt)
-			if e.run.Status == runner.StatusCompleted {
-				g.completed++
-			} else {
-				g.failed++
-			}
+			g.ending(e.run.Status)
 			trailers = append(trailers, [2]string{"Run", fmt.Sprintf("%s %s", e.run.ID, e.run.Status)})
 			if f := e.run.Error; f != nil {
 				lines = append(lines, fmt.Sprintf("%s/%s: %s: %s%s", e.run.Report, e.run.Asset, f.Code, oneLine(f.Message), place(f.Cell)))
@@ -243,6 +251,14 @@ func describe(entries []entry) (subject, body string, trailers [][2]string) {
 		case e.broken != nil:
 			t.group(e.broken.Report, e.broken.SeenAt).broken++
 			lines = append(lines, problemsOf(e.broken.Error)...)
+		case e.answer != nil:
+			g := t.group(cmp.Or(e.answer.Report, requestsBranch), e.answer.AnsweredAt)
+			if e.answer.Status == runner.AnswerRefused {
+				g.refused++
+			} else {
+				g.accepted++
+			}
+			lines = append(lines, tellAnswer(*e.answer)...)
 		}
 	}
 	if len(t.groups) > 1 {
@@ -251,7 +267,16 @@ func describe(entries []entry) (subject, body string, trailers [][2]string) {
 	return t.subject(), strings.TrimSpace(strings.Join(lines, "\n")), trailers
 }
 
-// problemsOf lists what is wrong with a bundle, but no endless lists.
+// tellAnswer words an answer.
+func tellAnswer(r runner.Answer) []string {
+	line := fmt.Sprintf("%s by %s: %s", r.Request, oneLine(r.RequestedBy), oneLine(r.Reason))
+	if r.Status == runner.AnswerAccepted {
+		return []string{line, fmt.Sprintf("%d to run, %d to cancel, %d left out", len(r.Runs), len(r.Canceled), len(r.LeftOut))}
+	}
+	return append([]string{line}, problemsOf(r.Error)...)
+}
+
+// problemsOf lists what is wrong with a bundle or a request, but no endless lists.
 func problemsOf(e *runner.RunError) []string {
 	if e == nil {
 		return nil

@@ -156,8 +156,8 @@ func manifestsOf(tree fs.FS) ([]string, error) {
 		if err != nil || !entry.Type().IsRegular() || path.Ext(p) != ".yaml" || path.Base(p) == "slot.yaml" {
 			return err
 		}
-		slot, err := time.Parse(slotLayout, slotOf(p))
-		if err != nil {
+		slot, ok := slotTime(slotOf(p))
+		if !ok {
 			return nil // beside the slots stand other documents
 		}
 		asset, generation := assetOf(p)
@@ -177,6 +177,15 @@ func manifestsOf(tree fs.FS) ([]string, error) {
 
 // slotLayout reads what runner.SlotName writes.
 const slotLayout = "2006-01-02T1504-0700"
+
+// slotTime reads a slot's name; one that a request made has more behind the time.
+func slotTime(name string) (time.Time, bool) {
+	if len(name) > len(slotLayout) && name[len(slotLayout)] == '-' {
+		name = name[:len(slotLayout)]
+	}
+	at, err := time.Parse(slotLayout, name)
+	return at, err == nil
+}
 
 // The parts of a manifest's path, as runPath makes it.
 

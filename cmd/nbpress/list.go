@@ -36,7 +36,7 @@ func listCommand(std streams) *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&flags.report, "report", "", "runs of this report only")
 	f.StringVar(&flags.asset, "asset", "", "runs of this asset only")
-	f.StringVar(&flags.status, "status", "", "completed or error")
+	f.StringVar(&flags.status, "status", "", "completed, error or canceled")
 	f.StringVar(&flags.since, "since", "", "slots of this day and later, YYYY-MM-DD")
 	f.IntVar(&flags.limit, "limit", 50, "how many at most; 0: all")
 	f.StringVar(&flags.output, "output", "text", outputUsage)
@@ -54,9 +54,9 @@ func (f listFlags) check() error {
 	if err := checkOutput(f.output); err != nil {
 		return err
 	}
-	known := []string{"", string(runner.StatusCompleted), string(runner.StatusError)}
+	known := []string{"", string(runner.StatusCompleted), string(runner.StatusError), string(runner.StatusCanceled)}
 	if !slices.Contains(known, f.status) {
-		return fmt.Errorf("--status is completed or error, not %q", f.status)
+		return fmt.Errorf("--status is completed, error or canceled, not %q", f.status)
 	}
 	if _, err := time.Parse(time.DateOnly, f.since); f.since != "" && err != nil {
 		return fmt.Errorf("--since %q is no day; write it as 2026-11-23", f.since)

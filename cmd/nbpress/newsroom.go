@@ -50,6 +50,11 @@ func (a *agent) follow(ctx context.Context) error {
 			a.log.Info("repository is back")
 		}
 		away = isAway(err)
+		if err == nil {
+			if err := a.answerRequests(ctx); err != nil && ctx.Err() == nil {
+				a.log.Error("requests not answered", "error", err)
+			}
+		}
 		select {
 		case <-ctx.Done():
 		case <-time.After(time.Duration(a.c.Repository.Poll)):

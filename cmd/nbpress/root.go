@@ -80,6 +80,7 @@ Write reports:   nbpress new, preview, run, check, messages     (docs/authors.md
 Parts of them:   nbpress execute, render, schema                (docs/authors.md)
 Operate:         nbpress agent                                  (docs/operations.md)
 Look into runs:  nbpress list, show, logs, fetch                (docs/reading.md)
+Ask for runs:    nbpress request, backfill, rerun, cancel       (docs/reading.md)
 
 Exit status: 0 done, 1 the report failed, 2 wrong use or invalid bundle, 3 infrastructure.`,
 		SilenceErrors: true,
@@ -99,7 +100,8 @@ Exit status: 0 done, 1 the report failed, 2 wrong use or invalid bundle, 3 infra
 	root.AddCommand(
 		agentCommand(std), runCommand(std), executeCommand(std), renderCommand(std), checkCommand(std),
 		newCommand(std), previewCommand(std), messagesCommand(std), schemaCommand(std),
-		listCommand(std), showCommand(std), logsCommand(std), fetchCommand(std), versionCommand(std),
+		listCommand(std), showCommand(std), logsCommand(std), fetchCommand(std),
+		requestCommand(std), backfillCommand(std), rerunCommand(std), cancelCommand(std), versionCommand(std),
 	)
 	for _, cmd := range root.Commands() {
 		cmd.Args = wrongArgs(cmd.Args)

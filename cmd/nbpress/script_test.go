@@ -28,6 +28,7 @@ func scriptCommands() map[string]func(*testscript.TestScript, bool, []string) {
 	return map[string]func(*testscript.TestScript, bool, []string){
 		"await":     cmdAwait,
 		"bundles":   cmdBundles,
+		"commit":    cmdCommit,
 		"measure":   cmdMeasure,
 		"merge":     cmdMerge,
 		"exits":     cmdExits,
@@ -130,6 +131,34 @@ func cmdMerge(ts *testscript.TestScript, neg bool, args []string) {
 	work := []string{"--git-dir", repo, "--work-tree", folder, "-c", "core.bare=false"}
 	git(append(work, "add", "-A", folder)...)
 	git(append(work, "commit", "-q", "-m", "Merge "+args[1])...)
+}
+
+// cmdCommit puts the files of a folder on top of a branch, as a person would who works
+// by hand: `commit REPO BRANCH FOLDER`.
+func cmdCommit(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: commit REPO BRANCH FOLDER")
+	}
+	repo, branch, folder := ts.MkAbs(args[0]), "refs/heads/"+args[1], ts.MkAbs(args[2])
+	index := filepath.Join(ts.MkAbs("."), ".index-by-hand")
+	defer os.Remove(index)
+	git := func(args ...string) string {
+		cmd := exec.Command("git", append([]string{"--git-dir", repo, "--work-tree", folder, "-c", "core.bare=false"}, args...)...)
+		cmd.Env = append(slices.Clone(ts.Value(envKey{}).([]string)), "GIT_INDEX_FILE="+index,
+			"GIT_AUTHOR_NAME="+ts.Getenv("GIT_AUTHOR_NAME"), "GIT_AUTHOR_EMAIL="+ts.Getenv("GIT_AUTHOR_EMAIL"))
+		out, err := cmd.Output()
+		if err != nil {
+			ts.Fatalf("%v: %v", cmd, err)
+		}
+		return strings.TrimSpace(string(out))
+	}
+	var parent []string
+	if tip := git("for-each-ref", "--format=%(objectname)", branch); tip != "" {
+		parent = []string{"-p", tip}
+		git("read-tree", tip)
+	}
+	git("add", "--ignore-removal", folder)
+	git("update-ref", branch, git(append([]string{"commit-tree", "-m", "By hand", git("write-tree")}, parent...)...))
 }
 
 // cmdLedger prints the files of the months' branches whose path matches:

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"nbpress/runner"
 )
 
 // tally counts what a commit to the ledger tells, by report and day, in the order of
@@ -18,9 +20,22 @@ type tallyGroup struct {
 	counts
 }
 
-// counts are of runs, of slots that were skipped, and of bundles that are broken.
+// counts are of runs, of slots that were skipped, of bundles that are broken, and of
+// requests.
 type counts struct {
-	completed, failed, due, skipped, broken int
+	completed, failed, canceled, due, skipped, broken, accepted, refused int
+}
+
+// ending counts a run.
+func (c *counts) ending(status runner.Status) {
+	switch status {
+	case runner.StatusCompleted:
+		c.completed++
+	case runner.StatusCanceled:
+		c.canceled++
+	default:
+		c.failed++
+	}
 }
 
 // group returns the counts of a report's day.
@@ -34,7 +49,7 @@ func (t *tally) group(report string, at time.Time) *tallyGroup {
 	return t.groups[i]
 }
 
-func (c counts) ended() int { return c.completed + c.failed }
+func (c counts) ended() int { return c.completed + c.failed + c.canceled }
 
 // told returns the counts without the runs that were due: how they ended says that.
 func (c counts) told() counts {
@@ -44,17 +59,35 @@ func (c counts) told() counts {
 	return c
 }
 
+func (c *counts) add(more counts) {
+	c.completed += more.completed
+	c.failed += more.failed
+	c.canceled += more.canceled
+	c.due += more.due
+	c.skipped += more.skipped
+	c.broken += more.broken
+	c.accepted += more.accepted
+	c.refused += more.refused
+}
+
 // String lists what there is: "2 completed, 1 error".
 func (c counts) String() string {
-	bundles := "broken bundle"
+	bundles, accepted, refused := "broken bundle", "request accepted", "request refused"
 	if c.broken > 1 {
 		bundles += "s"
+	}
+	if c.accepted > 1 {
+		accepted = "requests accepted"
+	}
+	if c.refused > 1 {
+		refused = "requests refused"
 	}
 	var parts []string
 	for _, p := range []struct {
 		n    int
 		word string
-	}{{c.completed, "completed"}, {c.failed, "error"}, {c.due, "due"}, {c.skipped, "skipped"}, {c.broken, bundles}} {
+	}{{c.completed, "completed"}, {c.failed, "error"}, {c.canceled, "canceled"}, {c.due, "due"}, {c.skipped, "skipped"}, {c.broken, bundles},
+		{c.accepted, accepted}, {c.refused, refused}} {
 		if p.n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", p.n, p.word))
 		}
@@ -68,7 +101,7 @@ func (t *tally) sentences() []string {
 	for _, g := range t.groups {
 		what := g.told().String()
 		switch g.counts {
-		case counts{skipped: 1}, counts{broken: 1}: // "1 skipped" would be odd
+		case counts{skipped: 1}, counts{broken: 1}, counts{accepted: 1}, counts{refused: 1}: // "1 skipped" would be odd
 			what = strings.TrimPrefix(what, "1 ")
 		}
 		all = append(all, fmt.Sprintf("%s %s: %s", g.report, g.day, what))
@@ -89,11 +122,7 @@ func (t *tally) subject() string {
 		if c.due > 0 {
 			due[g.report] = true
 		}
-		sum.completed += c.completed
-		sum.failed += c.failed
-		sum.due += c.due
-		sum.skipped += c.skipped
-		sum.broken += c.broken
+		sum.add(c)
 	}
 	switch {
 	case len(all) == 1:

@@ -29,7 +29,7 @@ const MaxSize = 512 << 10
 // Request is a person's wish. The order of the fields is the one of a written file.
 type Request struct {
 	Kind        string   `yaml:"kind" json:"kind"`
-	Report      string   `yaml:"report" json:"report"`
+	Report      string   `yaml:"report,omitempty" json:"report"` // a cancel needs none
 	Window      *Window  `yaml:"window,omitempty,flow" json:"window"`
 	Slots       *Slots   `yaml:"slots,omitempty,flow" json:"slots"`
 	Runs        *Runs    `yaml:"runs,omitempty" json:"runs"`
@@ -40,6 +40,13 @@ type Request struct {
 	Commit      string   `yaml:"commit,omitempty" json:"commit"` // CommitNewest, which is the default, or CommitSame
 	Reason      string   `yaml:"reason" json:"reason"`
 	RequestedBy string   `yaml:"requested_by,omitempty" json:"requested_by"`
+
+	doc *strict.Document // where it stands; nil for one that was not parsed
+}
+
+// Problem is a mistake that only who knows the report can see, at a value of the request.
+func (r *Request) Problem(pointer, what, do string) strict.Problem {
+	return r.doc.At(pointer).Problem(what, do)
 }
 
 // Which commit a rerun takes its report from.
@@ -120,7 +127,7 @@ var schema = sync.OnceValue(func() *strict.Schema {
 })
 
 // Parse reads a request. Where problems are returned it is not to be carried out; what
-// could be read of it is returned all the same, so that an answer can name it.
+// could be read of it is returned all the same: an answer can name it.
 func Parse(file string, data []byte) (*Request, []strict.Problem) {
 	r := &Request{}
 	doc, problems := strict.ParseYAML(file, data)
@@ -128,6 +135,7 @@ func Parse(file string, data []byte) (*Request, []strict.Problem) {
 		return r, problems
 	}
 	problems = doc.Into(schema(), r)
+	r.doc = doc
 	return r, strict.Sort(append(problems, r.contradictions(doc)...))
 }
 
@@ -160,12 +168,18 @@ func (r *Request) contradictions(doc *strict.Document) []strict.Problem {
 	if s := r.Slots; s != nil && s.From > s.To {
 		wrong("slots", fmt.Sprintf("the days end (%s) before they begin (%s)", s.To, s.From), "exchange the two days")
 	}
+	if len(wants) == 1 && r.Want() != Cancel && doc.Lacks("/report") {
+		problems = append(problems, doc.At("").Problem(`missing key "report"`, "add the report's name"))
+	}
 	if len(wants) == 1 {
 		for _, key := range r.needless() {
 			if !doc.Lacks("/" + key) {
 				wrong(key, fmt.Sprintf("%q has no meaning beside %q", key, wants[0]), "leave it out")
 			}
 		}
+	}
+	if r.Runs != nil && len(r.Runs.IDs) == 0 && doc.Has("/runs") && r.Runs.Since == "" {
+		wrong("runs", "it does not say since when", `add "since", a day; or name the runs with "ids"`)
 	}
 	if r.Runs != nil && len(r.Runs.IDs) > 0 && (r.Runs.Status != "" || r.Runs.Since != "") {
 		wrong("runs", `"ids" beside "status" or "since"`, "name the runs, or say which ones")
