@@ -136,7 +136,10 @@ func Parse(file string, data []byte) (*Request, []strict.Problem) {
 	}
 	problems = doc.Into(schema(), r)
 	r.doc = doc
-	return r, strict.Sort(append(problems, r.contradictions(doc)...))
+	if len(problems) > 0 { // what is missing may be what is misspelt
+		return r, problems
+	}
+	return r, strict.Sort(r.contradictions(doc))
 }
 
 // contradictions are the mistakes that a schema cannot see, or not say well.
