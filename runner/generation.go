@@ -91,18 +91,47 @@ func (r *Runner) Cancel(ctx context.Context, id RunID, by Asked) (Manifest, erro
 	}
 	m := t.manifest(past.attempts, Outcome{}, nil)
 	m.Status, m.CanceledBy = StatusCanceled, &by
-	if m, err = r.commit(ctx, m); err == nil {
-		err = r.finish(ctx, t, m)
-	}
-	if err != nil {
+	if m, err = r.commit(ctx, m); err != nil {
 		return m, fmt.Errorf("cancel %s: %w", id, err)
 	}
 	r.mu.Lock()
-	defer r.mu.Unlock()
 	if t.stop != nil {
-		t.stop()
+		t.stop() // who leads it finds the manifest
 	}
+	r.mu.Unlock()
+	if !r.queue.withdraw(t) {
+		return m, nil
+	}
+	if err := r.finish(ctx, t, m); err != nil {
+		r.queue.restore(t)
+		return m, fmt.Errorf("cancel %s: %w", id, err)
+	}
+	r.o.Finished(m)
+	r.close(ctx, t)
+	r.queue.withdrawn()
 	return m, nil
+}
+
+// Fail ends the runs of a slot that cannot be had any more, because their bundle is gone,
+// with a failure. Runs that have ended stay as they are.
+func (r *Runner) Fail(ctx context.Context, record SlotRecord, f *Failure) error {
+	for _, asset := range record.Assets {
+		m := Manifest{
+			APIVersion: APIVersion, Kind: KindRun, ID: record.runID(asset), Generation: max(1, record.Generations[asset]),
+			Report: record.Report, Asset: asset, Window: record.Window, Languages: record.Languages,
+			ScheduledAt: record.ScheduledAt, OnDemand: record.OnDemand, Trigger: record.Trigger, Asked: record.Asked,
+			BundleCommit: record.BundleCommit, Status: StatusError, Error: f.fit().record(),
+		}
+		m, err := r.commit(ctx, m)
+		if err == nil {
+			err = r.tell(ctx, m)
+		}
+		if err != nil {
+			return fmt.Errorf("end run %s: %w", m.ID, err)
+		}
+		r.o.Finished(m)
+	}
+	return r.persist(ctx, func() error { return r.store.Delete(ctx, slotKey(record)) })
 }
 
 // begin notes what stops a run that is taken up, and returns the context that it ends.

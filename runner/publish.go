@@ -80,6 +80,17 @@ func (r *Runner) commit(ctx context.Context, m Manifest) (Manifest, error) {
 // finish does what follows from a terminal manifest. It may be repeated, and is,
 // after a crash.
 func (r *Runner) finish(ctx context.Context, t *task, m Manifest) error {
+	if err := r.tell(ctx, m); err != nil {
+		return err
+	}
+	if m.Status == StatusCompleted && m.OnDemand == "" { // what the latest pages show is the schedule's
+		return r.persist(ctx, func() error { return r.advance(ctx, t, m) })
+	}
+	return nil
+}
+
+// tell puts a copy of a terminal manifest into the outbox.
+func (r *Runner) tell(ctx context.Context, m Manifest) error {
 	name := string(m.ID) + "-" + path.Base(path.Dir(ManifestKey(m.ID, m.Generation))) + ".yaml"
 	err := r.persist(ctx, func() error {
 		original, err := r.store.Get(ctx, ManifestKey(m.ID, m.Generation)) // a newer agent's may hold more than m
@@ -88,14 +99,10 @@ func (r *Runner) finish(ctx context.Context, t *task, m Manifest) error {
 		}
 		return r.store.Put(ctx, OutboxPrefix+name, original)
 	})
-	if err != nil {
-		return err
+	if err == nil {
+		r.o.Recorded()
 	}
-	r.o.Recorded()
-	if m.Status == StatusCompleted && m.OnDemand == "" { // what the latest pages show is the schedule's
-		return r.persist(ctx, func() error { return r.advance(ctx, t, m) })
-	}
-	return nil
+	return err
 }
 
 // latest says which slot's pages stand at the latest keys.

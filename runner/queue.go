@@ -71,6 +71,39 @@ func (q *queue) done(t *task) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.release(t)
+	q.strike()
+}
+
+// withdraw takes a run that waits out of line; false for one that does not. The caller
+// strikes it off the books.
+func (q *queue) withdraw(t *task) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if !slices.Contains(q.waiting[t.line()], t) {
+		return false
+	}
+	q.remove(t)
+	q.settle(t.line())
+	q.signal() // who stood behind it may be first now
+	return true
+}
+
+// restore puts a run back in line that was taken out of it.
+func (q *queue) restore(t *task) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.insert(t)
+	q.signal()
+}
+
+// withdrawn takes a run off the books that was taken out of line.
+func (q *queue) withdrawn() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.strike()
+}
+
+func (q *queue) strike() {
 	if q.open--; q.open == 0 {
 		close(q.idle)
 	}
@@ -192,10 +225,15 @@ func (q *queue) release(t *task) {
 	} else {
 		q.running[l] = running
 	}
-	if len(running)+len(q.waiting[l]) == 0 {
+	q.settle(l)
+	q.signal()
+}
+
+// settle forgets a line that nobody stands in.
+func (q *queue) settle(l line) {
+	if len(q.running[l])+len(q.waiting[l]) == 0 {
 		delete(q.turn, l)
 	}
-	q.signal()
 }
 
 func (q *queue) signal() {

@@ -323,26 +323,42 @@ func (f *askFlags) await(ctx context.Context, std streams, v *ledgerView, name s
 	}
 }
 
-// answer looks for the answer to a request in the newest months.
-func (v *ledgerView) answer(ctx context.Context, name string) (runner.Answer, error) {
+// answer looks for the answer to a request in the two newest months.
+func (v *ledgerView) answer(ctx context.Context, name string) (answer runner.Answer, err error) {
 	months, err := v.ledger.Branches(ctx, "runs/2")
 	if err != nil {
-		return runner.Answer{}, err
+		return answer, err
 	}
+	wanted := path.Base(answerPath(runner.Answer{Asked: runner.Asked{Request: name}}))
 	for _, branch := range slices.Backward(months[max(0, len(months)-2):]) {
 		tree, err := v.ledger.Tree(ctx, branch)
 		if err != nil {
-			return runner.Answer{}, err
+			return answer, err
 		}
-		for _, report := range []string{path.Dir(name), ""} { // a refused one may have no report
-			data, err := fs.ReadFile(tree, answerPath(runner.Answer{Report: report, Asked: runner.Asked{Request: name}}))
-			if err != nil {
-				continue
+		found := fs.ErrNotExist
+		err = fs.WalkDir(tree, ".", func(p string, entry fs.DirEntry, err error) error {
+			switch _, slot := slotTime(entry.Name()); {
+			case err != nil:
+				return err
+			case slot && entry.IsDir(): // many, and answers stand beside them
+				return fs.SkipDir
+			case entry.Name() != wanted:
+				return nil
 			}
-			return runner.Decode[runner.Answer](data, runner.KindAnswer)
+			data, err := fs.ReadFile(tree, p)
+			if err == nil {
+				answer, err = runner.Decode[runner.Answer](data, runner.KindAnswer)
+			}
+			if found = err; err == nil {
+				return fs.SkipAll
+			}
+			return err
+		})
+		if err != nil || found == nil {
+			return answer, err
 		}
 	}
-	return runner.Answer{}, fs.ErrNotExist
+	return answer, fs.ErrNotExist
 }
 
 // printAnswer prints what became of a request.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 
 	"nbpress/gitsync"
 	"nbpress/runner"
@@ -93,19 +94,26 @@ func (a *agent) resume(ctx context.Context) error {
 	}
 	for _, record := range records {
 		log := a.log.With("report", record.Report, "slot", runner.SlotName(record.ScheduledAt))
-		bundle, commit := a.bundleAt(record)
-		if bundle == nil {
-			log.Error("slot left open: its report is gone")
-			continue
-		}
-		record.BundleCommit = commit
-		if err := a.runner.Submit(ctx, runner.Slot{Record: record, Bundle: bundle}); err != nil {
+		if err := a.goOn(ctx, record); err != nil {
 			log.Error("slot left open", "error", err)
 			continue
 		}
 		log.Info("slot resumed")
 	}
 	return nil
+}
+
+// goOn submits a slot with the bundle of its commit, or the newest. Where there is none
+// any more, nothing of the slot can run.
+func (a *agent) goOn(ctx context.Context, record runner.SlotRecord) error {
+	bundle, commit := a.bundleAt(record)
+	if bundle == nil {
+		return a.runner.Fail(ctx, record, &runner.Failure{
+			Code: runner.InvalidReport, Message: fmt.Sprintf("the report is gone from the repository, and its commit %s is not to be had any more", short(record.BundleCommit)),
+		})
+	}
+	record.BundleCommit = commit
+	return a.runner.Submit(ctx, runner.Slot{Record: record, Bundle: bundle})
 }
 
 // bundleAt returns the bundle of a slot's commit, else the newest.

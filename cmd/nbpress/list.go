@@ -120,8 +120,11 @@ func (f listFlags) list(ctx context.Context, std streams, v *ledgerView) error {
 	fmt.Fprintln(w, "ID\tREPORT\tASSET\tSLOT\tSTATUS\tWHAT")
 	for _, m := range runs {
 		what := pages(m)
-		if m.Error != nil {
+		switch {
+		case m.Error != nil:
 			what = fmt.Sprintf("%s: %s", m.Error.Code, m.Error.Message)
+		case m.CanceledBy != nil:
+			what = fmt.Sprintf("by %s: %s", m.CanceledBy.RequestedBy, m.CanceledBy.Reason)
 		}
 		cells := []string{string(m.ID), m.Report, m.Asset, m.ScheduledAt.Format("2006-01-02 15:04 -0700"), string(m.Status), what}
 		for i := range cells {

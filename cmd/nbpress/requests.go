@@ -190,13 +190,7 @@ func (a *agent) carryOut(ctx context.Context, plan accepted) error {
 	answer := plan.Answer
 	log := a.log.With("request", answer.Request, "report", answer.Report, "by", answer.RequestedBy)
 	for _, record := range plan.Slots {
-		bundle, commit := a.bundleAt(record)
-		if bundle == nil {
-			log.Error("runs of a request cannot be had: their report is gone", "slot", record.Slot())
-			continue
-		}
-		record.BundleCommit = commit
-		if err := a.runner.Submit(ctx, runner.Slot{Record: record, Bundle: bundle}); err != nil {
+		if err := a.goOn(ctx, record); err != nil {
 			return fmt.Errorf("request %s: %w", answer.Request, err)
 		}
 	}
