@@ -288,7 +288,7 @@ func (f *askFlags) person() (gitsync.Author, error) {
 		Email: cmp.Or(os.Getenv("GIT_AUTHOR_EMAIL"), set.Email),
 	}
 	if author.Name == "" || author.Email == "" {
-		return author, errors.New("Git does not know who you are; run `git config --global user.name` and `user.email` with yours") //nolint:staticcheck // Git is a name
+		return author, errors.New("who asks? Git has no user.name and user.email; set them with `git config --global user.name NAME` and the same for user.email")
 	}
 	return author, nil
 }
