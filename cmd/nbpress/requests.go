@@ -133,7 +133,7 @@ func (a *agent) answerOne(ctx context.Context, tree fs.FS, name, author string) 
 	}
 	w := wish{
 		Request: asked, at: time.Now().Truncate(time.Second),
-		by: runner.Asked{Request: name, RequestedBy: cmp.Or(asked.RequestedBy, author), Reason: asked.Reason},
+		by: runner.Asked{Request: name, RequestedBy: inLine(cmp.Or(asked.RequestedBy, author)), Reason: inLine(asked.Reason)},
 	}
 	plan, err := accepted{}, error(nil)
 	if len(problems) == 0 {
@@ -146,6 +146,9 @@ func (a *agent) answerOne(ctx context.Context, tree fs.FS, name, author string) 
 	}
 	return a.accept(ctx, accepting, plan)
 }
+
+// inLine puts a person's words on one line, for documents and logs.
+func inLine(text string) string { return withoutControls(strings.Join(strings.Fields(text), " "), ' ') }
 
 // readRequest returns a request's text.
 func readRequest(tree fs.FS, name string) ([]byte, error) {

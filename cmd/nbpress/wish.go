@@ -14,7 +14,7 @@ import (
 	"nbpress/schedule"
 )
 
-// maxWish is how many runs one request makes at most.
+// maxWish is how many runs one request is about at most.
 const maxWish = 10_000
 
 // wish is a request on its way to an answer.
@@ -66,9 +66,9 @@ func (a *agent) grant(ctx context.Context, w wish) (accepted, []strict.Problem, 
 		err = a.grantCancel(ctx, &w)
 	}
 	answer := w.plan.Answer
-	if granted := len(answer.Runs) + len(answer.Canceled); granted+len(answer.LeftOut) == 0 && len(w.wrong) == 0 {
+	if named := len(answer.Runs) + len(answer.Canceled) + len(answer.LeftOut); named == 0 && len(w.wrong) == 0 {
 		w.refuse("/"+string(w.Want()), "nothing fits", "`nbpress list` shows the runs that there are, `nbpress check` when the report fires")
-	} else if granted > maxWish {
+	} else if named > maxWish {
 		w.refuse("/"+string(w.Want()), fmt.Sprintf("more than %d runs", maxWish), "ask for less at a time")
 	}
 	return w.plan, w.wrong, err
@@ -176,7 +176,7 @@ func (a *agent) grantBackfill(ctx context.Context, w *wish) error {
 			BundleCommit: w.item.commit.Hash, Languages: w.Languages,
 		}
 		for _, asset := range w.assets() {
-			if len(w.plan.Answer.Runs) > maxWish {
+			if len(w.plan.Answer.Runs)+len(w.plan.Answer.LeftOut) > maxWish {
 				return nil
 			}
 			if err := a.grantRun(ctx, w, record, asset, runner.NewRunID(w.Report, asset, at)); err != nil {
