@@ -58,8 +58,8 @@ pages that the schedule made, and the links to the latest ones, stay as they are
 		},
 	}
 	f.add(cmd)
-	dayVar(cmd, &window.FromDay, "from", "first day: YYYY-MM-DD, today, yesterday, or the last monday, tuesday, ...")
-	dayVar(cmd, &window.ToDay, "to", "last day, included")
+	dayVar(cmd, &window.FromDay, "from", "first `day`: YYYY-MM-DD, today, yesterday, or the last monday, tuesday, ...")
+	dayVar(cmd, &window.ToDay, "to", "last `day`, included")
 	cmd.Flags().StringSliceVar(&r.Assets, "asset", nil, "an asset; may be repeated (default: all)")
 	cmd.Flags().StringSliceVar(&r.Languages, "language", nil, "a language; may be repeated (default: each asset's)")
 	require(cmd, "from", "to")
@@ -84,8 +84,8 @@ is completed is left out, unless --force is given; what failed runs again.` + as
 		},
 	}
 	f.add(cmd)
-	dayVar(cmd, &slots.From, "slots-from", "first day of the slots, in the report's zone")
-	dayVar(cmd, &slots.To, "slots-to", "last day of the slots, included")
+	dayVar(cmd, &slots.From, "slots-from", "first `day` of the slots, in the report's zone")
+	dayVar(cmd, &slots.To, "slots-to", "last `day` of the slots, included")
 	cmd.Flags().StringSliceVar(&r.Assets, "asset", nil, "an asset; may be repeated (default: all that are enabled)")
 	cmd.Flags().BoolVar(&r.Force, "force", false, "also what is completed")
 	require(cmd, "slots-from", "slots-to")
@@ -127,7 +127,7 @@ as it is now or, with --same-commit, as it was. What is completed is left out, u
 		},
 	}
 	f.add(cmd)
-	dayVar(cmd, &runs.Since, "since", "runs of slots on this day and later: YYYY-MM-DD, yesterday, monday, ...")
+	dayVar(cmd, &runs.Since, "since", "runs of slots on this `day` and later: YYYY-MM-DD, yesterday, monday, ...")
 	cmd.Flags().StringVar(&r.Report, "report", "", "runs of this report")
 	cmd.Flags().StringVar(&runs.Status, "status", "", "runs that ended so: error, canceled or completed")
 	cmd.Flags().StringSliceVar(&r.Assets, "asset", nil, "runs of this asset; may be repeated")
