@@ -71,6 +71,8 @@ type agent struct {
 	runner   *runner.Runner
 	recorded bell // the outbox holds something
 	changed  bell // the board would look different
+	pushed   bell // the repository's host says that something was pushed
+	metrics  *metrics
 
 	// Of the goroutine that follows the repository.
 	planned  string    // the commit that the planner has
@@ -90,7 +92,7 @@ type agent struct {
 
 // newAgent wires everything up; nothing runs yet.
 func newAgent(ctx context.Context, c config, std streams) (_ *agent, err error) {
-	a := &agent{c: c, log: c.logger(std.err), recorded: newBell(), changed: newBell(), endings: endings{}}
+	a := &agent{c: c, log: c.logger(std.err), recorded: newBell(), changed: newBell(), pushed: newBell(), metrics: newMetrics(), endings: endings{}}
 	if a.lock, err = lockState(c.State); err != nil {
 		return nil, err
 	}
@@ -168,6 +170,10 @@ func lockState(dir string) (*os.File, error) {
 //
 //	gitsync ─ commit ─► report ─► schedule ─ slot ─► runner ─ manifest ─► store ─► ledger
 func (a *agent) run(ctx context.Context) error {
+	server, err := a.listen(ctx)
+	if err != nil {
+		return err
+	}
 	a.log.Info("agent started", "repository", a.c.Repository.URL, "store", a.c.Store.Dir)
 	a.landNow(ctx) // what an earlier life left; with Git away it lands later
 	g, working := errgroup.WithContext(ctx)
@@ -176,7 +182,8 @@ func (a *agent) run(ctx context.Context) error {
 	g.Go(func() error { return a.runner.Run(working) })  // runs, to the store and its outbox
 	g.Go(func() error { return a.land(working) })        // the outbox, to the ledger
 	g.Go(func() error { return a.keepBoard(working) })   // the status board
-	err := g.Wait()
+	g.Go(func() error { return server.serve(working) })  // webhooks, metrics
+	err = g.Wait()
 	last := context.WithoutCancel(ctx)
 	a.landNow(last) // what the last runs recorded
 	a.boardNow(last)

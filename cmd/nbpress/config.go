@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -28,10 +30,12 @@ type config struct {
 		Path       string          `json:"path"`
 		Poll       strict.Duration `json:"poll"`
 		Credential credential      `json:"credential"`
+		Webhook    webhookSecret   `json:"webhook"`
 	} `json:"repository"`
 	Ledger struct {
-		URL        string     `json:"url"`
-		Credential credential `json:"credential"`
+		URL        string      `json:"url"`
+		Web        gitsync.Web `json:"web"`
+		Credential credential  `json:"credential"`
 		Author     struct {
 			Name  string `json:"name"`
 			Email string `json:"email"`
@@ -50,11 +54,13 @@ type config struct {
 		} `json:"local"`
 	} `json:"executor"`
 	Pages struct {
-		ContentSecurity *bool `json:"content_security"`
+		ContentSecurity *bool  `json:"content_security"`
+		URL             string `json:"url"`
 	} `json:"pages"`
-	State string          `json:"state"`
-	Grace strict.Duration `json:"grace"`
-	Log   struct {
+	Listen string          `json:"listen"`
+	State  string          `json:"state"`
+	Grace  strict.Duration `json:"grace"`
+	Log    struct {
 		Format string `json:"format"`
 		Level  string `json:"level"`
 	} `json:"log"`
@@ -67,6 +73,12 @@ type credential struct {
 	PasswordEnv  string `json:"password_env"`
 	KeyFile      string `json:"key_file"`
 	KnownHosts   string `json:"known_hosts"`
+}
+
+// webhookSecret says where the secret is that the repository's host knows.
+type webhookSecret struct {
+	SecretFile string `json:"secret_file"`
+	SecretEnv  string `json:"secret_env"`
 }
 
 // readConfig reads nbpress.yaml. All of its mistakes are in one error.
@@ -106,7 +118,9 @@ func (c *config) contradictions(doc *strict.Document) []strict.Problem {
 				`"password_file" and "password_env" are both given`, "keep one of them"))
 		}
 	}
-	for pointer, address := range map[string]string{"/repository/url": c.Repository.URL, "/ledger/url": c.Ledger.URL} {
+	for pointer, address := range map[string]string{
+		"/repository/url": c.Repository.URL, "/ledger/url": c.Ledger.URL, "/ledger/web": string(c.Ledger.Web), "/pages/url": c.Pages.URL,
+	} {
 		parsed, err := url.Parse(address)
 		if err != nil { // host:path, or a folder: neither holds a password
 			continue
@@ -116,11 +130,45 @@ func (c *config) contradictions(doc *strict.Document) []strict.Problem {
 				"the address holds a password, which would stand in files and logs", `put it into a file and name that in "credential": "password_file"`))
 		}
 	}
+	problems = append(problems, c.webhookProblems(doc)...)
 	if c.Executor.PerReport > c.Executor.Slots && c.Executor.Slots > 0 {
 		problems = append(problems, doc.At("/executor/per_report").Problem(
 			`"per_report" is more than "slots"`, "it can be as much at most"))
 	}
 	return problems
+}
+
+// webhookProblems are the mistakes of who is listened to, and where.
+func (c *config) webhookProblems(doc *strict.Document) []strict.Problem {
+	const webhook = "/repository/webhook"
+	var problems []strict.Problem
+	if c.Listen != "" {
+		if _, port, err := net.SplitHostPort(c.Listen); err != nil || !isPort(port) {
+			problems = append(problems, doc.At("/listen").Problem(
+				fmt.Sprintf("%q is no address to listen on", c.Listen), `write host and port, such as "127.0.0.1:8080", or ":8080" for all of this machine's`))
+		}
+	}
+	if doc.Lacks(webhook) {
+		return problems
+	}
+	if doc.Lacks("/listen") {
+		problems = append(problems, doc.AtKey(webhook).Problem(
+			"a webhook is expected, and nothing listens", `add "listen" with an address that the repository's host can reach, such as "127.0.0.1:8080" behind a proxy`))
+	}
+	if !doc.Lacks(webhook+"/secret_file") && !doc.Lacks(webhook+"/secret_env") {
+		problems = append(problems, doc.AtKey(webhook+"/secret_env").Problem(
+			`"secret_file" and "secret_env" are both given`, "keep one of them"))
+	}
+	if len(doc.Keys(webhook)) == 0 && doc.Has(webhook) {
+		problems = append(problems, doc.AtKey(webhook).Problem(
+			"the webhook has no secret, so that anybody could ring it", `name a file that holds one in "secret_file", or a variable in "secret_env"`))
+	}
+	return problems
+}
+
+func isPort(text string) bool {
+	_, err := strconv.ParseUint(text, 10, 16)
+	return err == nil
 }
 
 // complete fills in defaults and makes paths absolute.
@@ -132,6 +180,7 @@ func (c *config) complete(dir string) {
 		c.Ledger.Credential = cmp.Or(c.Ledger.Credential, c.Repository.Credential)
 	}
 	c.State = cmp.Or(c.State, "nbpress-state")
+	c.Ledger.Web = cmp.Or(c.Ledger.Web, gitsync.WebOf(c.Ledger.URL))
 	for _, address := range []*string{&c.Repository.URL, &c.Ledger.URL} {
 		if !strings.Contains(*address, ":") { // a folder, not a URL and not host:path
 			*address = under(dir, *address)
@@ -141,6 +190,7 @@ func (c *config) complete(dir string) {
 		&c.Store.Dir, &c.State, &c.Executor.Local.Dir,
 		&c.Repository.Credential.PasswordFile, &c.Repository.Credential.KeyFile, &c.Repository.Credential.KnownHosts,
 		&c.Ledger.Credential.PasswordFile, &c.Ledger.Credential.KeyFile, &c.Ledger.Credential.KnownHosts,
+		&c.Repository.Webhook.SecretFile,
 	} {
 		*path = under(dir, *path)
 	}
@@ -160,7 +210,7 @@ func (c config) private() []string {
 	for _, at := range []credential{c.Repository.Credential, c.Ledger.Credential} {
 		paths = append(paths, at.PasswordFile, at.KeyFile)
 	}
-	return paths
+	return append(paths, c.Repository.Webhook.SecretFile)
 }
 
 // under makes a path absolute, counted from dir; "" stays "".
@@ -177,21 +227,35 @@ func under(dir, path string) string {
 
 // auth reads the credential's secrets.
 func (c credential) auth() (gitsync.Auth, error) {
-	auth := gitsync.Auth{User: c.User, Key: c.KeyFile, KnownHosts: c.KnownHosts}
+	password, err := secretFrom("password", c.PasswordFile, c.PasswordEnv)
+	return gitsync.Auth{User: c.User, Key: c.KeyFile, KnownHosts: c.KnownHosts, Password: password}, err
+}
+
+// read reads the secret; "" where there is no webhook.
+func (w webhookSecret) read() (string, error) { return secretFrom("secret", w.SecretFile, w.SecretEnv) }
+
+// secretFrom reads a secret from a file or a variable, "" where neither is named. The
+// keys that name them begin with key.
+func secretFrom(key, file, variable string) (string, error) {
 	switch {
-	case c.PasswordFile != "":
-		data, err := os.ReadFile(c.PasswordFile)
+	case file != "":
+		data, err := os.ReadFile(file)
 		if err != nil {
-			return auth, wrongUse(fmt.Errorf("password_file: %w", err))
+			return "", wrongUse(fmt.Errorf("%s_file: %w", key, err))
 		}
-		auth.Password = strings.TrimSpace(string(data))
-	case c.PasswordEnv != "":
-		auth.Password = os.Getenv(c.PasswordEnv)
-		if auth.Password == "" {
-			return auth, wrongUse(fmt.Errorf("password_env: the environment has no %s", c.PasswordEnv))
+		secret := strings.TrimSpace(string(data))
+		if secret == "" {
+			return "", wrongUse(fmt.Errorf("%s_file: %s is empty", key, file))
 		}
+		return secret, nil
+	case variable != "":
+		secret := os.Getenv(variable)
+		if secret == "" {
+			return "", wrongUse(fmt.Errorf("%s_env: the environment has no %s", key, variable))
+		}
+		return secret, nil
 	}
-	return auth, nil
+	return "", nil
 }
 
 // logger returns the agent's log.

@@ -29,7 +29,8 @@ func isAway(err error) bool {
 	return errors.As(err, &away)
 }
 
-// follow asks for new commits until ctx ends. With the remote away, everything goes
+// follow asks for new commits until ctx ends: as often as configured, and at once when
+// a webhook says so. Webhooks get lost, so that they never replace the poll. With the remote away, everything goes
 // on with the last good commit.
 func (a *agent) follow(ctx context.Context) error {
 	if commit, ok := a.repo.Head(); ok { // from the mirror: do not wait for the remote
@@ -57,6 +58,7 @@ func (a *agent) follow(ctx context.Context) error {
 		}
 		select {
 		case <-ctx.Done():
+		case <-a.pushed:
 		case <-time.After(time.Duration(a.c.Repository.Poll)):
 		}
 	}

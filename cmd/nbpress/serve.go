@@ -1,0 +1,139 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/net/netutil"
+
+	"nbpress/internal/webhook"
+)
+
+// What one peer may take of the agent's server. The bodies of deliveries are bounded by
+// the webhook.
+const (
+	maxConnections = 100 // each has a file descriptor, of which runs need some too
+	headerTimeout  = 5 * time.Second
+	requestTimeout = 30 * time.Second // to send a request; as much again to take the answer
+	idleTimeout    = 30 * time.Second
+	maxHeader      = 16 << 10
+	hangUpTimeout  = 5 * time.Second // for what is being answered when the agent ends
+)
+
+// server answers on the agent's address:
+//
+//	POST /webhook   something was pushed: rings a bell
+//	GET  /metrics   numbers, for Prometheus
+//	GET  /healthz   the process lives
+type server struct {
+	http     *http.Server
+	listener net.Listener
+}
+
+// listen takes the agent's address; nil where it has none. From here on peers can
+// connect; they are answered once serve is called.
+func (a *agent) listen(ctx context.Context) (*server, error) {
+	if a.c.Listen == "" {
+		return nil, nil
+	}
+	handler, err := a.handler()
+	if err != nil {
+		return nil, err
+	}
+	var config net.ListenConfig
+	listener, err := config.Listen(ctx, "tcp", a.c.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s, the configuration's `listen`: %w", a.c.Listen, err)
+	}
+	a.log.Info("listening", "address", listener.Addr().String())
+	return &server{listener: netutil.LimitListener(listener, maxConnections), http: newServer(handler, a.log)}, nil
+}
+
+func newServer(handler http.Handler, log *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler: handler, ReadHeaderTimeout: headerTimeout, ReadTimeout: requestTimeout, WriteTimeout: 2 * requestTimeout,
+		IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug), // what peers do wrong does not fill the log
+	}
+}
+
+func (a *agent) handler() (http.Handler, error) {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", a.metrics.handler())
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") })
+	secret, err := a.c.Repository.Webhook.read()
+	if err != nil || secret == "" {
+		return mux, err
+	}
+	refused := &refusals{log: a.log}
+	hook, err := webhook.New(secret, a.pushed.ring, webhook.Options{
+		Ignore: ownPush,
+		Count: func(from webhook.Provider, outcome webhook.Outcome) {
+			a.metrics.deliveries.WithLabelValues(string(from), string(outcome)).Inc()
+			if outcome == webhook.Refused {
+				refused.note(from, time.Now())
+			}
+		},
+	})
+	mux.Handle("/webhook", hook)
+	return mux, err
+}
+
+// serve answers until ctx ends.
+func (s *server) serve(ctx context.Context) error {
+	if s == nil {
+		return nil
+	}
+	failed := make(chan error, 1)
+	go func() { failed <- s.http.Serve(s.listener) }()
+	select {
+	case err := <-failed: // only of a listener that is broken for good
+		return err
+	case <-ctx.Done():
+	}
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), hangUpTimeout)
+	defer cancel()
+	if s.http.Shutdown(last) != nil {
+		_ = s.http.Close() // hangs up on who is still talking
+	}
+	<-failed
+	return ctx.Err()
+}
+
+// ownPush reports whether a ref is one that tells of no commit and no request: of the
+// branches of the ledger, which the agent pushes itself, and of tags. It would wake
+// itself with each commit to the ledger.
+func ownPush(ref string) bool {
+	branch, ok := strings.CutPrefix(ref, "refs/heads/")
+	return !ok || branch == boardBranch || strings.HasPrefix(branch, "runs/20")
+}
+
+// refusalPause is how often refused deliveries are logged at most.
+const refusalPause = time.Minute
+
+// refusals logs deliveries that were refused, not one by one: anybody can send them.
+type refusals struct {
+	log *slog.Logger
+
+	mu     sync.Mutex // guards what follows
+	logged time.Time
+	since  int // refused since then
+}
+
+func (r *refusals) note(from webhook.Provider, now time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.since++
+	if !r.logged.IsZero() && now.Sub(r.logged) < refusalPause {
+		return
+	}
+	r.log.Warn("webhook delivery refused: its secret is not ours", "provider", from, "refused", r.since)
+	r.logged, r.since = now, 0
+}
