@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -27,8 +28,27 @@ type BoardRow struct {
 	Detail  string    // what the trouble is, in a sentence
 	Slot    time.Time // the latest, in the report's zone; zero where there was none
 	Counts  []Count   // of the slot's runs, in the order to show
-	Where   string    // the slot's folder, as "branch:path"
+	Where   Link      // the slot's folder; its text is "branch:path"
+	Failed  []Link    // manifests of the slot's runs that failed, the first few
+	More    int       // how many more failed
 	Next    time.Time // when it fires next, in the report's zone; zero means never
+	Off     bool      // it is disabled: it does not fire, and that is meant
+	Pages   []Link    // the newest pages
+	PagesAt string    // what their addresses look like, where they are too many to list
+}
+
+// Link is a text and, where that is known, an address to go to. An address that is not
+// of http or https, or that would not stay in its link, is taken for not known.
+type Link struct{ Text, URL string }
+
+// linkable are the addresses that end where their link ends, in a table too.
+var linkable = regexp.MustCompile("^https?://[!#-&*-;=?-Z_a-z~]+$")
+
+func (l Link) markdown() string {
+	if !linkable.MatchString(l.URL) {
+		return escape(l.Text)
+	}
+	return "[" + escape(l.Text) + "](" + l.URL + ")"
 }
 
 // Count says how many runs have a status.
@@ -60,9 +80,15 @@ func Board(rows []BoardRow, at time.Time) []byte {
 			fmt.Fprintf(&b, "- %s\n", r.alarm())
 		}
 	}
-	b.WriteString("\n## All reports\n\n| report | latest slot | runs | next |\n|---|---|---|---|\n")
+	b.WriteString("\n## All reports\n\n")
+	columns := []string{"report", "latest slot", "runs", "next"}
+	if slices.ContainsFunc(rows, func(r BoardRow) bool { return r.pages() != "–" }) {
+		columns = append(columns, "newest pages")
+	}
+	fmt.Fprintf(&b, "| %s |\n|%s\n", strings.Join(columns, " | "), strings.Repeat("---|", len(columns)))
 	for _, r := range byName {
-		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", r.name(), r.latest(), r.counts(), instant(r.Next))
+		cells := []string{r.name(), r.latest(), r.counts(), r.next(), r.pages()}
+		fmt.Fprintf(&b, "| %s |\n", strings.Join(cells[:len(columns)], " | "))
 	}
 	return b.Bytes()
 }
@@ -70,14 +96,28 @@ func Board(rows []BoardRow, at time.Time) []byte {
 func (t Trouble) rank() int { return slices.Index([]Trouble{Broken, Overdue, Failed}, t) }
 
 func (r BoardRow) alarm() string {
-	line := fmt.Sprintf("**%s**: %s", escape(r.Report), r.Trouble)
+	line := fmt.Sprintf("**%s**: %s", Link{r.Report, r.Where.URL}.markdown(), r.Trouble)
 	if r.Detail != "" {
 		line += ", " + escape(r.Detail)
 	}
-	if r.Where != "" {
-		line += " (" + escape(r.Where) + ")"
+	if names := links(r.Failed); names != "" {
+		line += ": " + names
+		if r.More > 0 {
+			line += fmt.Sprintf(" and %d more", r.More)
+		}
+	}
+	if r.Where.Text != "" && !linkable.MatchString(r.Where.URL) {
+		line += " (" + escape(r.Where.Text) + ")"
 	}
 	return line
+}
+
+func links(all []Link) string {
+	var parts []string
+	for _, l := range all {
+		parts = append(parts, l.markdown())
+	}
+	return strings.Join(parts, ", ")
 }
 
 func (r BoardRow) name() string {
@@ -88,10 +128,27 @@ func (r BoardRow) name() string {
 }
 
 func (r BoardRow) latest() string {
-	if r.Where == "" || r.Slot.IsZero() {
+	switch {
+	case r.Slot.IsZero() || r.Where.Text == "":
 		return instant(r.Slot)
+	case linkable.MatchString(r.Where.URL):
+		return Link{instant(r.Slot), r.Where.URL}.markdown()
 	}
-	return instant(r.Slot) + "<br>" + escape(r.Where)
+	return instant(r.Slot) + "<br>" + escape(r.Where.Text)
+}
+
+func (r BoardRow) next() string {
+	if r.Off {
+		return "disabled"
+	}
+	return instant(r.Next)
+}
+
+func (r BoardRow) pages() string {
+	if linkable.MatchString(r.PagesAt) {
+		return "`" + r.PagesAt + "`"
+	}
+	return cmp.Or(links(r.Pages), "–")
 }
 
 func (r BoardRow) counts() string {

@@ -80,7 +80,9 @@ type agent struct {
 	resumed  bool      // what an earlier life left open goes on
 	requests requests
 
-	posted string // what the board showed last; of the goroutine that keeps it
+	// Of the goroutine that keeps the board.
+	posted string          // what it showed last
+	paged  map[string]bool // the newest pages that are known to be there, by key
 
 	desk sync.Mutex // held while cursors move, in the store and below
 
@@ -92,7 +94,11 @@ type agent struct {
 
 // newAgent wires everything up; nothing runs yet.
 func newAgent(ctx context.Context, c config, std streams) (_ *agent, err error) {
-	a := &agent{c: c, log: c.logger(std.err), recorded: newBell(), changed: newBell(), pushed: newBell(), metrics: newMetrics(), endings: endings{}}
+	a := &agent{
+		c: c, log: c.logger(std.err), metrics: newMetrics(),
+		recorded: newBell(), changed: newBell(), pushed: newBell(),
+		endings: endings{}, paged: map[string]bool{},
+	}
 	if a.lock, err = lockState(c.State); err != nil {
 		return nil, err
 	}

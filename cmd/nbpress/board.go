@@ -96,25 +96,35 @@ func (a *agent) boardRows(ctx context.Context) ([]gitsync.BoardRow, map[string]c
 			return nil, nil, err
 		}
 		next, _ := a.planner.Next(name)
-		rows = append(rows, boardRow(name, items[name], cursors[name], ended, next))
+		row := a.boardRow(name, items[name], cursors[name], ended, next)
+		if row.Pages, row.PagesAt, err = a.pages(ctx, name, items[name].bundle); err != nil {
+			return nil, nil, err
+		}
+		rows = append(rows, row)
 	}
 	return rows, cursors, nil
 }
 
-// boardRow shows a report: its latest slot, how the slot's runs ended, by status, and
+// boardRow shows a report: its latest slot, how the slot's runs ended, by asset, and
 // when it fires next.
-func boardRow(name string, item *newsItem, c cursor, ended map[runner.Status]int, next time.Time) gitsync.BoardRow {
+func (a *agent) boardRow(name string, item *newsItem, c cursor, ended map[string]result, next time.Time) gitsync.BoardRow {
 	row := gitsync.BoardRow{Report: name, Slot: c.Slot, Next: next}
-	completed, failed, canceled := ended[runner.StatusCompleted], ended[runner.StatusError], ended[runner.StatusCanceled]
+	row.Off = item.bundle != nil && !item.bundle.Config.Enabled
+	by := map[runner.Status]int{}
+	for _, asset := range c.Due {
+		by[ended[asset].status]++
+	}
+	failed := by[runner.StatusError]
 	row.Counts = []gitsync.Count{
-		{Status: string(runner.StatusCompleted), Runs: completed},
+		{Status: string(runner.StatusCompleted), Runs: by[runner.StatusCompleted]},
 		{Status: string(runner.StatusError), Runs: failed},
-		{Status: string(runner.StatusCanceled), Runs: canceled},
-		{Status: "under way", Runs: len(c.Due) - completed - failed - canceled},
+		{Status: string(runner.StatusCanceled), Runs: by[runner.StatusCanceled]},
+		{Status: "under way", Runs: by[""]},
 	}
 	switch {
 	case item.bundle == nil:
 		row.Trouble, row.Detail = gitsync.Broken, fmt.Sprintf("%s, the first: %s", mistakes(len(item.problems)), item.problems[0])
+	case row.Off: // somebody has seen to it
 	case !next.IsZero() && time.Since(next) > overdueAfter:
 		row.Trouble, row.Detail = gitsync.Overdue, "due since "+next.Format("2006-01-02 15:04 -0700")
 	case failed > 0:
@@ -127,7 +137,10 @@ func boardRow(name string, item *newsItem, c cursor, ended map[runner.Status]int
 		}
 	}
 	if !row.Slot.IsZero() {
-		row.Where = monthBranch(row.Slot) + ":" + slotPath(name, row.Slot)
+		row.Where = a.slotLink(name, row.Slot)
+	}
+	if row.Trouble == gitsync.Failed {
+		row.Failed, row.More = a.failedLinks(name, row.Slot, c.Due, ended)
 	}
 	return row
 }
@@ -137,14 +150,21 @@ type endings map[string]*ending
 
 type ending struct {
 	slot  time.Time
-	by    map[string]runner.Status // asset
-	whole bool                     // by holds also what an earlier life saw
+	by    map[string]result // asset
+	whole bool              // by holds also what an earlier life saw
+}
+
+// result is how a run stands: completed once a generation was, else as the last ended.
+// The zero value is one that has not ended.
+type result struct {
+	status     runner.Status
+	generation int
 }
 
 // of returns a report's ending for a slot, a new one where it had another.
 func (e endings) of(report string, slot time.Time) *ending {
 	if e[report] == nil || !e[report].slot.Equal(slot) {
-		e[report] = &ending{slot: slot, by: map[string]runner.Status{}}
+		e[report] = &ending{slot: slot, by: map[string]result{}}
 	}
 	return e[report]
 }
@@ -157,19 +177,19 @@ func (e endings) note(m runner.Manifest) {
 	}
 	if known := e[m.Report]; known == nil || !m.ScheduledAt.Before(known.slot) {
 		by := e.of(m.Report, m.ScheduledAt).by
-		if by[m.Asset] != runner.StatusCompleted {
-			by[m.Asset] = m.Status
+		if by[m.Asset].status != runner.StatusCompleted {
+			by[m.Asset] = result{m.Status, m.Generation}
 		}
 	}
 }
 
-// ended counts how the runs of a report's latest slot ended. What an earlier life of
-// the agent saw end it reads from the store, once.
-func (a *agent) ended(ctx context.Context, name string, c cursor) (map[runner.Status]int, error) {
+// ended returns how the runs of a report's latest slot ended, by asset. What an earlier
+// life of the agent saw end it reads from the store, once.
+func (a *agent) ended(ctx context.Context, name string, c cursor) (map[string]result, error) {
 	a.mu.Lock()
 	whole := c.Slot.IsZero() || a.endings.of(name, c.Slot).whole
 	a.mu.Unlock()
-	stored := map[string]runner.Status{}
+	stored := map[string]result{}
 	if !whole {
 		var err error
 		if stored, err = a.recall(ctx, name, c); err != nil {
@@ -179,29 +199,25 @@ func (a *agent) ended(ctx context.Context, name string, c cursor) (map[runner.St
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	e := a.endings.of(name, c.Slot)
-	for asset, status := range stored {
-		if e.by[asset] == "" { // what ended meanwhile is newer
-			e.by[asset] = status
+	for asset, r := range stored {
+		if e.by[asset].status == "" { // what ended meanwhile is newer
+			e.by[asset] = r
 		}
 	}
 	e.whole = true
-	counts := map[runner.Status]int{}
-	for _, status := range e.by {
-		counts[status]++
-	}
-	return counts, nil
+	return maps.Clone(e.by), nil
 }
 
 // recall reads from the store how the runs of a report's latest slot ended, by asset.
-func (a *agent) recall(ctx context.Context, name string, c cursor) (map[string]runner.Status, error) {
-	stored := map[string]runner.Status{}
+func (a *agent) recall(ctx context.Context, name string, c cursor) (map[string]result, error) {
+	stored := map[string]result{}
 	for _, asset := range c.Due {
 		past, err := a.runner.History(ctx, runner.NewRunID(name, asset, c.Slot))
 		if err != nil {
 			return nil, err
 		}
 		if len(past.Ended) > 0 {
-			stored[asset] = past.Status()
+			stored[asset] = result{past.Status(), past.Ended[len(past.Ended)-1].Generation}
 		}
 	}
 	return stored, nil

@@ -180,6 +180,7 @@ func (c *config) complete(dir string) {
 		c.Ledger.Credential = cmp.Or(c.Ledger.Credential, c.Repository.Credential)
 	}
 	c.State = cmp.Or(c.State, "nbpress-state")
+	c.Pages.URL = strings.TrimRight(c.Pages.URL, "/")
 	c.Ledger.Web = cmp.Or(c.Ledger.Web, gitsync.WebOf(c.Ledger.URL))
 	for _, address := range []*string{&c.Repository.URL, &c.Ledger.URL} {
 		if !strings.Contains(*address, ":") { // a folder, not a URL and not host:path

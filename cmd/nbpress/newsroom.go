@@ -30,8 +30,8 @@ func isAway(err error) bool {
 }
 
 // follow asks for new commits until ctx ends: as often as configured, and at once when
-// a webhook says so. Webhooks get lost, so that they never replace the poll. With the remote away, everything goes
-// on with the last good commit.
+// a webhook says so. Deliveries get lost, so they do not replace the poll. With the
+// remote away, everything goes on with the last good commit.
 func (a *agent) follow(ctx context.Context) error {
 	if commit, ok := a.repo.Head(); ok { // from the mirror: do not wait for the remote
 		if err := a.plan(ctx, commit); err != nil {

@@ -31,12 +31,14 @@ func scriptCommands() map[string]func(*testscript.TestScript, bool, []string) {
 		"commit":    cmdCommit,
 		"measure":   cmdMeasure,
 		"merge":     cmdMerge,
+		"deliver":   cmdDeliver,
 		"exits":     cmdExits,
 		"ledger":    cmdLedger,
 		"outcomes":  cmdOutcomes,
 		"processes": cmdProcesses,
 		"replace":   cmdReplace,
 		"terminate": cmdTerminate,
+		"visit":     cmdVisit,
 	}
 }
 
