@@ -33,7 +33,7 @@ type BoardRow struct {
 	More    int       // how many more failed
 	Next    time.Time // when it fires next, in the report's zone; zero means never
 	Off     bool      // it is disabled: it does not fire, and that is meant
-	Pages   []Link    // the newest pages
+	Pages   []Link    // the latest pages
 	PagesAt string    // what their addresses look like, where they are too many to list
 }
 
@@ -83,7 +83,7 @@ func Board(rows []BoardRow, at time.Time) []byte {
 	b.WriteString("\n## All reports\n\n")
 	columns := []string{"report", "latest slot", "runs", "next"}
 	if slices.ContainsFunc(rows, func(r BoardRow) bool { return r.pages() != "–" }) {
-		columns = append(columns, "newest pages")
+		columns = append(columns, "latest pages")
 	}
 	fmt.Fprintf(&b, "| %s |\n|%s\n", strings.Join(columns, " | "), strings.Repeat("---|", len(columns)))
 	for _, r := range byName {

@@ -136,11 +136,11 @@ func (a *agent) boardRow(name string, item *newsItem, c cursor, ended map[string
 			row.Slot = row.Slot.In(zone)
 		}
 	}
-	if !row.Slot.IsZero() {
-		row.Where = a.slotLink(name, row.Slot)
+	if !c.Slot.IsZero() { // by the zone that it fired in, as in the ledger
+		row.Where = a.slotLink(name, c.Slot)
 	}
 	if row.Trouble == gitsync.Failed {
-		row.Failed, row.More = a.failedLinks(name, row.Slot, c.Due, ended)
+		row.Failed, row.More = a.failedLinks(name, c.Slot, c.Due, ended)
 	}
 	return row
 }

@@ -96,6 +96,13 @@ func TestServer_HangsUpOnWhoDawdles(t *testing.T) {
 		t.Fatal(err)
 	}
 	server := newServer(hook, slog.New(slog.DiscardHandler))
+	for name, limit := range map[string]time.Duration{
+		"header": server.ReadHeaderTimeout, "request": server.ReadTimeout, "answer": server.WriteTimeout, "pause": server.IdleTimeout,
+	} {
+		if limit <= 0 || limit > time.Minute {
+			t.Errorf("a peer may take %v for its %s", limit, name)
+		}
+	}
 	server.ReadHeaderTimeout, server.ReadTimeout = 50*time.Millisecond, 100*time.Millisecond // for the test to be short
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
