@@ -167,10 +167,7 @@ func TestRefusals_AreLoggedOnceAMinute(t *testing.T) {
 	for second := range 130 {
 		r.note(webhook.GitHub, start.Add(time.Duration(second)*time.Second))
 	}
-	var refused []string
-	for _, line := range regexp.MustCompile(`refused=\d+`).FindAllString(log.String(), -1) {
-		refused = append(refused, line)
-	}
+	refused := regexp.MustCompile(`refused=\d+`).FindAllString(log.String(), -1)
 	if got, want := strings.Join(refused, " "), "refused=1 refused=60 refused=60"; got != want {
 		t.Errorf("logged %s, want %s", got, want)
 	}
