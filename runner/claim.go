@@ -99,7 +99,7 @@ func (r *Runner) history(ctx context.Context, t *task) (history, error) {
 		if c.Attempt.Ended == "" {
 			// A holder has one life at a time, and in it a run has one attempt at a
 			// time: what is open under our name is over.
-			if c.Holder != r.o.Holder && time.Now().Before(c.Deadline) {
+			if c.Holder != r.o.Holder && !r.o.Alone && time.Now().Before(c.Deadline) {
 				return h, &heldError{holder: c.Holder, until: c.Deadline}
 			}
 			c.Attempt.Ended = endedAbandoned

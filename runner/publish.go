@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"hash/fnv"
-	"io/fs"
 	"maps"
 	"path"
 	"slices"
@@ -105,28 +104,73 @@ func (r *Runner) tell(ctx context.Context, m Manifest) error {
 	return err
 }
 
-// latest says which slot's pages stand at the latest keys.
-type latest struct {
-	ScheduledAt time.Time `yaml:"scheduled_at"`
-	Generation  int       `yaml:"generation"`
+// mark says whose pages stand, or stood, at an asset's latest keys.
+type mark struct {
+	ID         RunID `yaml:"id"`
+	Generation int   `yaml:"generation"`
 }
 
-// advance copies a run's pages to its latest keys, unless they show a later slot, and
-// removes what an earlier one had beside them.
+// advance makes an asset's latest keys show a run's pages, unless they show a later slot.
+//
+// Another agent may be at the same: one that was stopped in here, and wakes up when its
+// successor has moved on. So what is shown is not in one object, which it could move
+// back, but in marks that are only added, and the newest counts. Who wrote pages looks
+// at the marks again, and where there is a newer one writes that one's pages: the last
+// to write has written the newest. It is not left half way when ctx ends.
 func (r *Runner) advance(ctx context.Context, t *task, m Manifest) error {
-	marker := latestKey(t.report, t.asset.ID)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), advanceTimeout)
+	defer cancel()
+	marks := marksPrefix(t.report, t.asset.ID)
 	hash := fnv.New32a()
-	hash.Write([]byte(marker))
+	hash.Write([]byte(marks))
 	turn := &r.latest[hash.Sum32()%uint32(len(r.latest))]
 	turn.Lock()
 	defer turn.Unlock()
-	var shown latest
-	if err := r.read(ctx, marker, &shown); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	keys, err := r.store.List(ctx, marks)
+	if err != nil {
 		return err
 	}
-	if shown.ScheduledAt.After(m.ScheduledAt) || shown.ScheduledAt.Equal(m.ScheduledAt) && shown.Generation > m.Generation {
+	shown := t.markKey()
+	if len(keys) > 0 && keys[len(keys)-1] > shown {
 		return nil
 	}
+	if err := r.put(ctx, shown, mark{m.ID, m.Generation}); err != nil {
+		return err
+	}
+	for {
+		if err := r.show(ctx, t, m); err != nil {
+			return err
+		}
+		if keys, err = r.store.List(ctx, marks); err != nil {
+			return err
+		}
+		newest := keys[len(keys)-1] // ours at least: only older ones are removed
+		if newest == shown {
+			break
+		}
+		var there mark
+		if err := r.read(ctx, newest, &there); err != nil {
+			return err
+		}
+		if err := r.read(ctx, ManifestKey(there.ID, there.Generation), &m); err != nil {
+			return err
+		}
+		shown = newest
+	}
+	for _, older := range keys[:len(keys)-1] {
+		if err := r.store.Delete(ctx, older); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// advanceTimeout bounds what is still written to the latest keys of a run that was let go.
+const advanceTimeout = 30 * time.Second
+
+// show copies a run's pages to its asset's latest keys, and removes what another had
+// beside them.
+func (r *Runner) show(ctx context.Context, t *task, m Manifest) error {
 	for _, a := range m.Artifacts {
 		if !strings.HasPrefix(a.Key, "pages/") {
 			continue
@@ -144,7 +188,7 @@ func (r *Runner) advance(ctx context.Context, t *task, m Manifest) error {
 			return err
 		}
 	}
-	return r.put(ctx, marker, latest{ScheduledAt: m.ScheduledAt, Generation: m.Generation})
+	return nil
 }
 
 // prune deletes from a latest folder what the manifest does not name. It comes after

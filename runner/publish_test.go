@@ -53,8 +53,8 @@ func TestPublish_WritesInTheOrderThatSurvivesDeath(t *testing.T) {
 		pages + "ca/a.xlsx", pages + "ca/index.html", pages + "en/a.xlsx", pages + "en/index.html",
 		"create RUN/g1/manifest.yaml", "put RUN/g1/claim-1",
 		"put outbox/ID-g1.yaml",
+		"put latest/energy/plant-1/2026-11-23T060000Z-g000001.yaml",
 		latest + "ca/a.xlsx", latest + "ca/index.html", latest + "en/a.xlsx", latest + "en/index.html",
-		"put latest/energy/plant-1.yaml",
 		"delete slots/energy~2026-11-23T0600+0000.yaml",
 	}
 	id := string(idOf(slot, "plant-1"))

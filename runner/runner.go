@@ -21,6 +21,7 @@ type Options struct {
 	Slots      int            // attempts at a time; 0 means one per processor
 	PerReport  int            // attempts at a time of one report; 0 means Slots
 	Holder     string         // this agent's name, the same after a restart: claims of its earlier lives are void; "" means a new name for each life
+	Alone      bool           // no other agent is at work with this store: claims of others are of the dead, and void
 	Grace      time.Duration  // what running attempts get when Run's context ends; 0 means 30 s
 	Log        *slog.Logger   // nil means slog.Default()
 	Recorded   func()         // called after each document that was put into the outbox; must not block
@@ -251,8 +252,13 @@ func (r *Runner) Open(ctx context.Context) ([]SlotRecord, error) {
 // Idle returns a channel that is closed once every run submitted so far has finished.
 func (r *Runner) Idle() <-chan struct{} { return r.queue.empty() }
 
+// ErrDeposed is the cause with which Run's context ends when another agent has taken
+// over, and does all of it.
+var ErrDeposed = errors.New("another agent has taken over")
+
 // Run executes what is submitted until ctx ends; then it starts nothing more, gives
-// what runs its grace, releases what is left and returns when all of it is gone.
+// what runs its grace, or none after ErrDeposed, releases what is left and returns when
+// all of it is gone.
 func (r *Runner) Run(ctx context.Context) error {
 	work, release := context.WithCancel(context.WithoutCancel(ctx))
 	defer release()
@@ -263,6 +269,9 @@ func (r *Runner) Run(ctx context.Context) error {
 			break
 		}
 		running.Go(func() { r.lead(ctx, work, t) })
+	}
+	if errors.Is(context.Cause(ctx), ErrDeposed) {
+		release()
 	}
 	grace := time.AfterFunc(r.o.Grace, release)
 	defer grace.Stop()

@@ -80,10 +80,16 @@ func LatestKey(report, asset, language, name string) string {
 	return path.Join("pages", report, asset, "latest", language, name)
 }
 
-// latestKey is where it says which slot stands at the latest keys. The report's name
-// is one segment: reports stand inside each other, and an object is no folder.
-func latestKey(report, asset string) string {
-	return path.Join("latest", FlatName(report), asset+".yaml")
+// marksPrefix holds a mark for each slot whose pages stood at the latest keys, the newest
+// last. The report's name is one segment: reports stand inside each other, and an object
+// is no folder.
+func marksPrefix(report, asset string) string {
+	return path.Join("latest", FlatName(report), asset) + "/"
+}
+
+func (t *task) markKey() string {
+	at := t.slot.record.ScheduledAt.UTC().Format("2006-01-02T150405Z")
+	return fmt.Sprintf("%s%s-g%06d.yaml", marksPrefix(t.report, t.asset.ID), at, t.generation)
 }
 
 // ManifestKey is where a run's manifest stands.

@@ -32,7 +32,9 @@ store and commit a manifest of each run to the ledger.
 
 SIGTERM or Ctrl-C: nothing new starts, running runs get a grace period, what is left
 runs again at the next start. The agent may be killed at any instant: nothing is lost
-and nothing runs twice to its end.`,
+and nothing runs twice to its end.
+
+Of several agents with the same store one works, and another one takes over when it dies.`,
 		Example: `  nbpress agent --config nbpress.yaml
   nbpress agent --config nbpress.yaml --once     # what is due now, and no more`,
 		Args: cobra.NoArgs,
@@ -41,15 +43,7 @@ and nothing runs twice to its end.`,
 			if err != nil {
 				return err
 			}
-			a, err := newAgent(cmd.Context(), c, std)
-			if err != nil {
-				return err
-			}
-			defer a.lock.Close()
-			if once {
-				return a.once(cmd.Context())
-			}
-			return a.run(cmd.Context())
+			return serve(cmd.Context(), c, std, once)
 		},
 	}
 	cmd.Flags().StringVar(&path, "config", "nbpress.yaml", "the configuration")
@@ -57,12 +51,12 @@ and nothing runs twice to its end.`,
 	return cmd
 }
 
-// agent joins the packages. Each of its methods is one arrow of the flow; the state
-// between them is the table of reports, and where each of them is.
+// agent joins the packages, for one reign. Each of its methods is one arrow of the flow;
+// the state between them is the table of reports, and where each of them is.
 type agent struct {
 	c        config
 	log      *slog.Logger
-	lock     *os.File
+	reign    *reign // nil: nobody else can be at work
 	repo     *gitsync.Repository
 	ledger   *gitsync.Ledger
 	store    runner.Store
@@ -93,20 +87,12 @@ type agent struct {
 }
 
 // newAgent wires everything up; nothing runs yet.
-func newAgent(ctx context.Context, c config, std streams) (_ *agent, err error) {
+func newAgent(ctx context.Context, c config, std streams, holder string) (_ *agent, err error) {
 	a := &agent{
 		c: c, log: c.logger(std.err), metrics: newMetrics(),
 		recorded: newBell(), changed: newBell(), pushed: newBell(),
 		endings: endings{}, paged: map[string]bool{},
 	}
-	if a.lock, err = lockState(c.State); err != nil {
-		return nil, err
-	}
-	defer func() {
-		if err != nil {
-			a.lock.Close()
-		}
-	}()
 	if a.store, err = store.OpenDir(c.Store.Dir); err != nil {
 		return nil, err
 	}
@@ -122,12 +108,8 @@ func newAgent(ctx context.Context, c config, std streams) (_ *agent, err error) 
 	if err != nil {
 		return nil, err
 	}
-	host, err := os.Hostname()
-	if err != nil {
-		return nil, err
-	}
 	a.runner = runner.New(exec, a.store, runner.Options{
-		Slots: c.Executor.Slots, PerReport: c.Executor.PerReport, Holder: host + ":" + c.State,
+		Slots: c.Executor.Slots, PerReport: c.Executor.PerReport, Holder: holder, Alone: true,
 		Grace: time.Duration(c.Grace), Log: a.log, Recorded: a.recorded.ring, Finished: a.finished,
 		Pongo2: selfPongo2(), PlainPages: c.Pages.ContentSecurity != nil && !*c.Pages.ContentSecurity,
 	})
@@ -190,6 +172,9 @@ func (a *agent) run(ctx context.Context) error {
 	g.Go(func() error { return a.keepBoard(working) })   // the status board
 	g.Go(func() error { return server.serve(working) })  // webhooks, metrics
 	err = g.Wait()
+	if !a.leads() {
+		return err
+	}
 	last := context.WithoutCancel(ctx)
 	a.landNow(last) // what the last runs recorded
 	a.boardNow(last)
@@ -226,9 +211,15 @@ func (a *agent) once(ctx context.Context) error {
 	}
 	stop()
 	_ = g.Wait() // both end with working's error
+	if !a.leads() {
+		return errors.Join(firing, ctx.Err())
+	}
 	last := context.WithoutCancel(ctx)
 	return errors.Join(firing, a.landOutbox(last), a.postBoard(last), ctx.Err())
 }
+
+// leads reports whether this agent is surely the one that works.
+func (a *agent) leads() bool { return a.reign == nil || a.reign.fresh() }
 
 // bell asks that something be done; rung several times it asks once.
 type bell chan struct{}

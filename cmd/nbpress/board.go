@@ -52,12 +52,12 @@ func (a *agent) boardNow(ctx context.Context) {
 }
 
 // postBoard commits the board and the cursors, if they say something new. Before the
-// first commit is planned there is nothing to say.
+// first commit is planned there is nothing to say, nor once another agent works.
 func (a *agent) postBoard(ctx context.Context) error {
 	a.mu.Lock()
 	planned := a.reports != nil
 	a.mu.Unlock()
-	if !planned {
+	if !planned || !a.leads() {
 		return nil
 	}
 	rows, cursors, err := a.boardRows(ctx)

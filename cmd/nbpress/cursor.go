@@ -92,10 +92,14 @@ func (a *agent) loadCursor(ctx context.Context, name string) (cursor, error) {
 	return c, nil
 }
 
+// saveCursor writes a cursor, unless another agent may have moved it since we read it.
 func (a *agent) saveCursor(ctx context.Context, name string, c cursor) error {
 	data, err := runner.Encode(c)
 	if err != nil {
 		return err
+	}
+	if !a.leads() {
+		return runner.ErrDeposed
 	}
 	return a.store.Put(ctx, cursorKey(name), data)
 }

@@ -33,7 +33,7 @@ func isAway(err error) bool {
 // a webhook says so. Deliveries get lost, so they do not replace the poll. With the
 // remote away, everything goes on with the last good commit.
 func (a *agent) follow(ctx context.Context) error {
-	if commit, ok := a.repo.Head(); ok { // from the mirror: do not wait for the remote
+	if commit, ok := a.first(ctx); ok {
 		if err := a.plan(ctx, commit); err != nil {
 			a.log.Error("commit not planned", "commit", short(commit.Hash), "error", err)
 		}
@@ -63,6 +63,21 @@ func (a *agent) follow(ctx context.Context) error {
 		}
 	}
 	return ctx.Err()
+}
+
+// firstFetch is how long the agent waits for the remote before it goes by its mirror.
+const firstFetch = 5 * time.Second
+
+// first returns the commit to begin with: the newest, or the mirror's where the remote
+// does not answer soon. The mirror may be old: another agent was at work meanwhile, or
+// none.
+func (a *agent) first(ctx context.Context) (gitsync.Commit, bool) {
+	soon, cancel := context.WithTimeout(ctx, firstFetch)
+	defer cancel()
+	if commit, _, err := a.repo.Fetch(soon); err == nil {
+		return commit, true
+	}
+	return a.repo.Head()
 }
 
 // sync takes the newest commit and plans its reports, if they are not planned yet.
