@@ -20,18 +20,20 @@ const (
 	KindSlot   = "Slot"   // one slot, as it fired
 	KindReport = "Report" // a report that cannot run
 	KindAnswer = "Answer" // what became of a request
+	KindMissed = "Missed" // slots of a report that passed without firing
 )
 
 // Status is how a run ended.
 type Status string
 
-// The two ways a run ends by itself, how a person ends one, and what becomes of a slot
+// The two ways a run ends by itself, how a person ends one, and what becomes of slots
 // without runs.
 const (
 	StatusCompleted Status = "completed"
 	StatusError     Status = "error"
 	StatusCanceled  Status = "canceled"
 	StatusSkipped   Status = "skipped" // the slot before was still under way
+	StatusMissed    Status = "missed"  // the agent was away, or the store
 )
 
 // Trigger is why a slot fired.
@@ -143,15 +145,21 @@ type SlotRecord struct {
 	Assets       []string       `yaml:"assets,flow" json:"assets"`
 	Generations  map[string]int `yaml:"generations,omitempty,flow" json:"generations,omitempty"` // by asset, of those that are not 1
 	Languages    []string       `yaml:"languages,omitempty,flow" json:"languages,omitempty"`     // of every run; empty: the report's
-	Missed       *Missed        `yaml:"missed,omitempty,flow" json:"missed,omitempty"`
-	Status       Status         `yaml:"status,omitempty" json:"status,omitempty"` // "" or skipped
+	Status       Status         `yaml:"status,omitempty" json:"status,omitempty"`                // "" or skipped
 }
 
-// Missed says what passed without a run before a catch-up slot.
-type Missed struct {
-	First time.Time `yaml:"first" json:"first"`
-	Last  time.Time `yaml:"last" json:"last"`
-	Count int       `yaml:"count" json:"count"`
+// MissedRecord records an outage of one report: slots in a row that passed and do not
+// run. One that is told again, since its end was not known, takes the other's place.
+type MissedRecord struct {
+	APIVersion string    `yaml:"apiVersion" json:"apiVersion"`
+	Kind       string    `yaml:"kind" json:"kind"`
+	Report     string    `yaml:"report" json:"report"`
+	Timezone   string    `yaml:"timezone" json:"timezone"`
+	First      time.Time `yaml:"first" json:"first"`
+	Last       time.Time `yaml:"last" json:"last"`
+	Count      int       `yaml:"count" json:"count"`
+	Why        string    `yaml:"why" json:"why"` // the policy that passed them over
+	Status     Status    `yaml:"status" json:"status"`
 }
 
 // Slot is the slot's name in paths.

@@ -48,7 +48,14 @@ func exampleSlot() runner.SlotRecord {
 		APIVersion: runner.APIVersion, Kind: runner.KindSlot, Report: "weekly-energy", ScheduledAt: at,
 		Timezone: "Europe/Madrid", Window: runner.Window{FromDay: "2026-11-16", ToDay: "2026-11-22"},
 		Trigger: runner.TriggerCatchUp, BundleCommit: "5f1cd2a", Assets: []string{"plant-1", "plant-2"},
-		Missed: &runner.Missed{First: at.AddDate(0, 0, -14), Last: at.AddDate(0, 0, -7), Count: 2},
+	}
+}
+
+func exampleMissed() runner.MissedRecord {
+	at := time.Date(2026, 11, 23, 6, 0, 0, 0, time.FixedZone("", 3600))
+	return runner.MissedRecord{
+		APIVersion: runner.APIVersion, Kind: runner.KindMissed, Report: "weekly-energy", Timezone: "Europe/Madrid",
+		First: at.AddDate(0, 0, -14), Last: at.AddDate(0, 0, -7), Count: 2, Why: "catch_up last", Status: runner.StatusMissed,
 	}
 }
 
@@ -67,6 +74,7 @@ func TestEncode_ReadsAsTheManualSays(t *testing.T) {
 	golden(t, "run.yaml", exampleRun(), runner.KindRun)
 	golden(t, "slot.yaml", exampleSlot(), runner.KindSlot)
 	golden(t, "report.yaml", exampleReport(), runner.KindReport)
+	golden(t, "missed.yaml", exampleMissed(), runner.KindMissed)
 }
 
 // golden compares a document with a file, and with itself after a round trip.

@@ -33,5 +33,6 @@
 // Nothing that is parsed panics, and a schedule that was accepted fires within
 // eight years of any instant. A planner hands out a slot successfully at most
 // once in its life, the slots of a report in order, and none whose time lies at or
-// before the entry's Since. A callback that fails delays its own report only.
+// before the entry's Since. Every slot after that is handed out or, where the entry's
+// policy passes it over, told as missed. A callback that fails delays its own report only.
 package schedule

@@ -1,6 +1,11 @@
 package schedule
 
-import "time"
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"time"
+)
 
 // Nothing here reads a clock, blocks or locks: a plan is the state of one report,
 // and its methods say what becomes of it at a given time.
@@ -34,6 +39,10 @@ type Entry struct {
 	Window      Window
 	CatchUp     CatchUp
 	MaxLateness time.Duration // how late a slot may fire; 0 means a day
+	// Jitter spreads reports that fall due at once: a slot is handed out up to so much
+	// later, by a hash of report and slot, but before the next one. All else, its
+	// lateness apart, counts from its own instant.
+	Jitter time.Duration
 	// Since is when the planning begins: no slot at or before it fires. It is the
 	// later one of two instants: when this schedule was merged, and the last slot
 	// of the report that is known to have fired. Zero means when the planner first
@@ -47,23 +56,32 @@ type Slot struct {
 	At      time.Time // when it was due, in the report's zone
 	Days    Days      // what it covers
 	Trigger string    // TriggerSchedule or TriggerCatchUp
-	Missed  *Missed   // what was passed over since the report's slot before; nil where nothing was
 }
 
-// Missed counts slots that passed without firing.
+// Missed is an outage of one report: slots in a row that passed and will not fire.
 type Missed struct {
-	First, Last time.Time // of them, in the report's zone
+	Report      string
+	First, Last time.Time // of the slots, in the report's zone
 	Count       int
+	Why         string // what the last one was passed over by: one of the constants
 }
+
+// What slots are passed over by, as Missed.Why says it.
+const (
+	WhyNone = "catch_up none" // nothing is caught up
+	WhyLast = "catch_up last" // a later slot had passed as well
+	WhyLate = "max_lateness"  // it was too late
+)
 
 // plan is what a Planner knows about one report.
 type plan struct {
 	entry   Entry
-	done    time.Time // nothing at or before it fires any more
-	next    time.Time // the first slot after done; zero where there is none
-	pending *pending  // the slot that is being fired, or that was refused
-	missed  *Missed   // passed over, and not yet handed out with a slot
-	wake    time.Time // when to look at it again; zero: never
+	done    time.Time     // nothing at or before it fires any more
+	next    moment        // the first slot after done; zero where there is none
+	pending *pending      // the slot that is being fired, or that was refused
+	missed  *Missed       // passed over, and not yet taken
+	retry   time.Duration // the pause after the last refusal
+	wake    time.Time     // when to look at it again; zero: never
 
 	live   bool // among the entries of the last Update
 	firing bool // with the callback just now, and out of the queue
@@ -71,11 +89,25 @@ type plan struct {
 	round  int  // the last Update that named it
 }
 
+// moment is a slot's own instant and when it is handed out.
+type moment struct{ at, start time.Time }
+
 // pending is a slot that was handed out and not yet taken.
 type pending struct {
-	at      time.Time
+	moment
 	trigger string
-	retry   time.Duration // the pause after the last refusal
+}
+
+// next returns the first slot after an instant.
+func (e *Entry) next(after time.Time) moment {
+	at := e.Schedule.Next(after)
+	if e.Jitter <= 0 || at.IsZero() {
+		return moment{at, at}
+	}
+	room := min(e.Jitter, e.Schedule.Next(at).Sub(at)) / time.Second
+	hash := sha256.Sum256(fmt.Appendf(nil, "%s\x00%d", e.Report, at.Unix()))
+	shift := binary.BigEndian.Uint64(hash[:]) % uint64(max(room, 1))
+	return moment{at, at.Add(time.Duration(shift) * time.Second)}
 }
 
 // newPlan returns the plan of a report that was not known before.
@@ -88,10 +120,11 @@ func newPlan(e Entry, now time.Time) *plan {
 	return pl
 }
 
-// edit takes over an entry. Only another schedule, or a later Since, is cause
-// to plan anew.
+// edit takes over an entry. Only another schedule, another jitter or a later Since
+// is cause to plan anew.
 func (pl *plan) edit(e Entry, now time.Time) {
 	anew := !pl.live || !e.Schedule.Equal(pl.entry.Schedule)
+	moved := e.Jitter != pl.entry.Jitter
 	pl.entry = e
 	pl.live = true
 	switch {
@@ -99,9 +132,12 @@ func (pl *plan) edit(e Entry, now time.Time) {
 		if pl.pending != nil && !pl.firing && !pl.pending.at.After(e.Since) {
 			pl.pending = nil // somebody else fired it
 		}
+		pl.missed = nil // and told what was before it
 		pl.advance(e.Since)
 	case anew:
 		pl.advance(now)
+	case moved:
+		pl.advance(pl.done)
 	}
 }
 
@@ -119,61 +155,68 @@ func (pl *plan) advance(to time.Time) {
 	if to.After(pl.done) {
 		pl.done = to
 	}
-	pl.next = pl.entry.Schedule.Next(pl.done)
+	pl.next = pl.entry.next(pl.done)
 	if pl.pending == nil {
-		pl.wake = pl.next
+		pl.wake = pl.next.start
 	}
 }
 
-// due returns the slot to fire at an instant, if there is one, and makes it
-// pending. What it passes over is counted in missed.
-func (pl *plan) due(now time.Time) (Slot, bool) {
-	if pl.pending != nil && now.Sub(pl.pending.at) > pl.maxLateness() {
+// due reports whether there is something to hand out at an instant: what was passed
+// over, in missed, and once that is taken the slot to fire, in pending.
+func (pl *plan) due(now time.Time) bool {
+	if pl.pending != nil && now.Sub(pl.pending.start) > pl.maxLateness() {
 		late := pl.pending.at
 		pl.pending = nil
-		pl.passOver(late)
+		pl.passOver(late, WhyLate)
 		pl.advance(late)
 	}
 	if pl.pending == nil {
-		at, ok := pl.choose(now)
-		if !ok {
-			return Slot{}, false
-		}
-		pl.pending = &pending{at: at, trigger: TriggerSchedule}
-		if now.Sub(at) > punctual {
-			pl.pending.trigger = TriggerCatchUp
+		fires := pl.choose(now)
+		if fires && pl.missed == nil {
+			pl.pending = &pending{moment: pl.next, trigger: TriggerSchedule}
+			if now.Sub(pl.next.start) > punctual {
+				pl.pending.trigger = TriggerCatchUp
+			}
 		}
 	}
-	slot := Slot{
+	return pl.pending != nil || pl.missed != nil
+}
+
+// slot returns the pending slot.
+func (pl *plan) slot() Slot {
+	return Slot{
 		Report:  pl.entry.Report,
 		At:      pl.pending.at,
 		Days:    pl.entry.Window.Days(pl.pending.at),
 		Trigger: pl.pending.trigger,
 	}
-	if pl.missed != nil {
-		missed := *pl.missed
-		slot.Missed = &missed
-	}
-	return slot, true
 }
 
-// choose returns which of the slots that passed is to fire by the entry's policy.
-// It settles those before it, or all of them where none is to fire.
-func (pl *plan) choose(now time.Time) (time.Time, bool) {
-	if pl.next.Before(now.Add(-longestOutage)) {
+// choose makes next the one of the slots that passed that is to fire by the entry's
+// policy, and passes over those before it. Where none is to fire, it is false and next
+// lies ahead.
+func (pl *plan) choose(now time.Time) bool {
+	if pl.next.at.Before(now.Add(-longestOutage)) {
 		pl.advance(now.Add(-longestOutage))
 	}
-	for !pl.next.IsZero() && !pl.next.After(now) {
-		at := pl.next
-		after := pl.entry.Schedule.Next(at)
-		superseded := pl.entry.CatchUp != CatchUpAll && !after.IsZero() && !after.After(now)
-		if !superseded && now.Sub(at) <= pl.maxLateness() {
-			return at, true
+	for !pl.next.at.IsZero() && !pl.next.start.After(now) {
+		after := pl.entry.next(pl.next.at)
+		superseded := pl.entry.CatchUp != CatchUpAll && !after.at.IsZero() && !after.start.After(now)
+		late := now.Sub(pl.next.start) > pl.maxLateness()
+		switch {
+		case !superseded && !late:
+			return true
+		case pl.entry.CatchUp == CatchUpNone:
+			pl.passOver(pl.next.at, WhyNone)
+		case superseded:
+			pl.passOver(pl.next.at, WhyLast)
+		default:
+			pl.passOver(pl.next.at, WhyLate)
 		}
-		pl.passOver(at)
-		pl.done, pl.next, pl.wake = at, after, after
+		pl.done, pl.next = pl.next.at, after
 	}
-	return time.Time{}, false
+	pl.wake = pl.next.start
+	return false
 }
 
 // maxLateness returns how late a slot may be first handed out, or, once it was
@@ -190,27 +233,31 @@ func (pl *plan) maxLateness() time.Duration {
 }
 
 // passOver counts a slot that will not fire.
-func (pl *plan) passOver(at time.Time) {
+func (pl *plan) passOver(at time.Time, why string) {
 	if pl.missed == nil {
-		pl.missed = &Missed{First: at}
+		pl.missed = &Missed{Report: pl.entry.Report, First: at}
 	}
-	pl.missed.Last = at
+	pl.missed.Last, pl.missed.Why = at, why
 	pl.missed.Count++
 }
 
-// fired notes that the pending slot was taken, with what was missed before it.
+// told notes that what was passed over was taken.
+func (pl *plan) told() {
+	pl.missed, pl.retry, pl.wake = nil, 0, pl.next.start
+}
+
+// fired notes that the pending slot was taken.
 func (pl *plan) fired(at time.Time) {
-	pl.pending = nil
-	pl.missed = nil
+	pl.pending, pl.retry = nil, 0
 	pl.advance(at)
 }
 
-// refused plans another try of the pending slot, unless its report went meanwhile.
+// refused plans another try, unless the report went meanwhile.
 func (pl *plan) refused(now time.Time) {
 	if !pl.live {
 		pl.pending = nil
 		return
 	}
-	pl.pending.retry = min(max(firstRetry, 2*pl.pending.retry), lastRetry)
-	pl.wake = now.Add(pl.pending.retry)
+	pl.retry = min(max(firstRetry, 2*pl.retry), lastRetry)
+	pl.wake = now.Add(pl.retry)
 }

@@ -25,6 +25,7 @@ const (
 // may be called by several goroutines, and from the callback.
 type Planner struct {
 	fire    func(context.Context, Slot) error
+	missed  func(context.Context, Missed) error
 	log     *slog.Logger
 	now     func() time.Time
 	changed chan struct{} // wakes Run after an Update; holds one
@@ -37,7 +38,13 @@ type Planner struct {
 
 // Options are a Planner's settings; the zero value is ready for use.
 type Options struct {
-	Log *slog.Logger // where refused slots are reported; nil means nowhere
+	// Missed is told of slots that passed and will not fire, once for each report and
+	// outage, before the slot that fires after it, if one does. It is to record that and
+	// to return; an error is treated as that of a slot, and what passes meanwhile then
+	// belongs to the same outage. It must be able to take an outage again, which may have
+	// become longer. Nil: nobody is told.
+	Missed func(context.Context, Missed) error
+	Log    *slog.Logger // where refused slots are reported; nil means nowhere
 }
 
 // NewPlanner returns a planner that calls fire once for each slot that is due.
@@ -52,8 +59,12 @@ func NewPlanner(fire func(context.Context, Slot) error, o Options) *Planner {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
+	if o.Missed == nil {
+		o.Missed = func(context.Context, Missed) error { return nil }
+	}
 	return &Planner{
 		fire:    fire,
+		missed:  o.Missed,
 		log:     log,
 		now:     time.Now,
 		changed: make(chan struct{}, 1),
@@ -94,8 +105,8 @@ func (p *Planner) Update(entries []Entry) {
 	}
 }
 
-// Next returns the slot that a report waits for, which lies in the past while it
-// is due and not yet taken. It is false for a report that has none.
+// Next returns when the slot that a report waits for is handed out, which lies in the
+// past while it is due and not yet taken. It is false for a report that has none.
 func (p *Planner) Next(report string) (time.Time, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -105,9 +116,9 @@ func (p *Planner) Next(report string) (time.Time, bool) {
 	}
 	next := pl.next
 	if pl.pending != nil {
-		next = pl.pending.at
+		next = pl.pending.moment
 	}
-	return next, !next.IsZero()
+	return next.start, !next.start.IsZero()
 }
 
 // Run hands out slots as they fall due until ctx ends, and returns its error.
@@ -150,49 +161,65 @@ func (p *Planner) FireDue(ctx context.Context) error {
 	}
 }
 
-// fireNext hands out the slot that is due for the longest time and reports
-// whether there was one.
+// fireNext hands out what is due for the longest time, a slot or what was missed, and
+// reports whether there was any.
 func (p *Planner) fireNext(ctx context.Context, now time.Time) (bool, error) {
 	if ctx.Err() != nil {
 		return false, nil // the caller sees that it ended
 	}
-	pl, slot := p.take(now)
+	pl, slot, missed := p.take(now)
 	if pl == nil {
 		return false, nil
 	}
 	limited, cancel := context.WithTimeout(ctx, fireTimeout)
-	err := p.fire(limited, slot)
+	var err error
+	if missed != nil {
+		err = p.missed(limited, *missed)
+	} else {
+		err = p.fire(limited, slot)
+	}
 	cancel()
 
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	pl.firing = false
-	if err == nil {
-		pl.fired(slot.At)
-	} else {
+	switch {
+	case err != nil && missed != nil:
+		err = fmt.Errorf("record what %s missed since %s: %w", missed.Report, missed.First.Format(time.RFC3339), err)
 		pl.refused(p.now())
+	case err != nil:
 		err = fmt.Errorf("fire %s at %s: %w", slot.Report, slot.At.Format(time.RFC3339), err)
+		pl.refused(p.now())
+	case missed != nil:
+		pl.told()
+	default:
+		pl.fired(slot.At)
 	}
 	p.enqueue(pl)
 	return true, err
 }
 
-// take returns the next slot that is due, with its plan, which leaves the queue
-// until fireNext returns it; nil where none is.
-func (p *Planner) take(now time.Time) (*plan, Slot) {
+// take returns the next plan that has something to hand out, and that: a slot, unless
+// something was missed. The plan leaves the queue until fireNext returns it. It is nil
+// where there is none.
+func (p *Planner) take(now time.Time) (*plan, Slot, *Missed) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for len(p.queue) > 0 && !p.queue[0].wake.After(now) {
 		pl := p.queue[0]
-		slot, due := pl.due(now)
-		if due {
-			p.dequeue(pl)
-			pl.firing = true
-			return pl, slot
+		if !pl.due(now) {
+			p.enqueue(pl) // it waits for what comes next
+			continue
 		}
-		p.enqueue(pl) // its slots were passed over; it waits for the next
+		p.dequeue(pl)
+		pl.firing = true
+		if pl.missed != nil {
+			missed := *pl.missed // the plan's own may become longer, or go
+			return pl, Slot{}, &missed
+		}
+		return pl, pl.slot(), nil
 	}
-	return nil, Slot{}
+	return nil, Slot{}, nil
 }
 
 // wait returns how long to sleep.

@@ -32,13 +32,19 @@ func (r *recorder) fire(_ context.Context, s Slot) error {
 			return err
 		}
 	}
-	line := fmt.Sprintf("%s %s %s", s.Report, s.At.Format("Jan2 15:04"), s.Trigger)
-	if m := s.Missed; m != nil {
-		line += fmt.Sprintf(" missed %d %s..%s", m.Count, m.First.Format("Jan2 15:04"), m.Last.Format("Jan2 15:04"))
-	}
-	r.lines = append(r.lines, line)
+	r.lines = append(r.lines, fmt.Sprintf("%s %s %s", s.Report, s.At.Format("Jan2 15:04"), s.Trigger))
 	return nil
 }
+
+func (r *recorder) missed(_ context.Context, m Missed) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.lines = append(r.lines, fmt.Sprintf("%s missed %d %s..%s %s", m.Report, m.Count, m.First.Format("Jan2 15:04"), m.Last.Format("Jan2 15:04"), m.Why))
+	return nil
+}
+
+// options let a planner tell what is missed.
+func (r *recorder) options() Options { return Options{Missed: r.missed} }
 
 // want compares what was taken since the last call.
 func (r *recorder) want(t *testing.T, lines ...string) {
@@ -82,7 +88,7 @@ func TestPlanner_FiresEverySlotOfAYearOnTime(t *testing.T) {
 		}
 		got := make(map[string][]time.Time)
 		p := NewPlanner(func(_ context.Context, s Slot) error {
-			if late := time.Since(s.At); late != 0 || s.Trigger != TriggerSchedule || s.Missed != nil {
+			if late := time.Since(s.At); late != 0 || s.Trigger != TriggerSchedule {
 				t.Errorf("%+v came %v late", s, late)
 			}
 			got[s.Report] = append(got[s.Report], s.At)
@@ -114,21 +120,21 @@ func TestPlanner_CatchesUpByPolicy(t *testing.T) {
 		want   []string // until 02:30
 	}{
 		{"last fires the last slot that passed", Entry{Schedule: mustParse(t, "0 6 * * *", "")}, 49*time.Hour + 30*time.Minute,
-			[]string{"r Dec31 06:00 catch_up missed 1 Dec30 06:00..Dec30 06:00"}},
+			[]string{"r missed 1 Dec30 06:00..Dec30 06:00 catch_up last", "r Dec31 06:00 catch_up"}},
 		{"last fires nothing too late", Entry{Schedule: mustParse(t, "0 6 * * *", ""), MaxLateness: 6 * time.Hour}, 49*time.Hour + 30*time.Minute,
-			nil},
-		{"what was too late is told with the next slot", Entry{Schedule: mustParse(t, "30 6,2 * * *", ""), MaxLateness: time.Hour}, 49*time.Hour + 30*time.Minute,
-			[]string{"r Jan1 02:30 schedule missed 4 Dec30 02:30..Dec31 06:30"}},
+			[]string{"r missed 2 Dec30 06:00..Dec31 06:00 max_lateness"}},
+		{"what was too late is told at once, not with the next slot", Entry{Schedule: mustParse(t, "30 6,2 * * *", ""), MaxLateness: time.Hour}, 49*time.Hour + 30*time.Minute,
+			[]string{"r missed 4 Dec30 02:30..Dec31 06:30 max_lateness", "r Jan1 02:30 schedule"}},
 		{"all fires those within the lateness", Entry{Schedule: mustParse(t, "0 */6 * * *", ""), CatchUp: CatchUpAll}, 49*time.Hour + 30*time.Minute,
-			[]string{"r Dec31 06:00 catch_up missed 5 Dec30 00:00..Dec31 00:00", "r Dec31 12:00 catch_up", "r Dec31 18:00 catch_up", "r Jan1 00:00 schedule"}},
+			[]string{"r missed 5 Dec30 00:00..Dec31 00:00 max_lateness", "r Dec31 06:00 catch_up", "r Dec31 12:00 catch_up", "r Dec31 18:00 catch_up", "r Jan1 00:00 schedule"}},
 		{"none fires what is on time", Entry{Schedule: mustParse(t, "0 0,12 * * *", ""), CatchUp: CatchUpNone}, 49*time.Hour + 30*time.Minute,
-			[]string{"r Jan1 00:00 schedule missed 4 Dec30 00:00..Dec31 12:00"}},
+			[]string{"r missed 4 Dec30 00:00..Dec31 12:00 catch_up none", "r Jan1 00:00 schedule"}},
 		{"none passes over the rest", Entry{Schedule: mustParse(t, "30 1,12,23 * * *", ""), CatchUp: CatchUpNone}, 24 * time.Hour,
-			[]string{"r Jan1 01:30 schedule missed 3 Dec31 01:30..Dec31 23:30"}},
+			[]string{"r missed 3 Dec31 01:30..Dec31 23:30 catch_up none", "r Jan1 01:30 schedule"}},
 		{"nothing before Since", Entry{Schedule: mustParse(t, "0 22 * * *", "")}, 90 * time.Minute, nil},
 		{"nothing at Since", Entry{Schedule: mustParse(t, "30 22 * * *", "")}, 90 * time.Minute, nil},
 		{"an hourly report after two hours", Entry{Schedule: mustParse(t, "30 * * * *", "")}, 2 * time.Hour,
-			[]string{"r Dec31 23:30 catch_up missed 1 Dec31 22:30..Dec31 22:30", "r Jan1 00:30 schedule", "r Jan1 01:30 schedule", "r Jan1 02:30 schedule"}},
+			[]string{"r missed 1 Dec31 22:30..Dec31 22:30 catch_up last", "r Dec31 23:30 catch_up", "r Jan1 00:30 schedule", "r Jan1 01:30 schedule", "r Jan1 02:30 schedule"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -137,7 +143,7 @@ func TestPlanner_CatchesUpByPolicy(t *testing.T) {
 				tt.entry.Report = "r"
 				tt.entry.Since = time.Now().Add(-tt.outage)
 				elapse(10 * time.Second)
-				p := NewPlanner(r.fire, Options{})
+				p := NewPlanner(r.fire, r.options())
 				p.Update([]Entry{tt.entry})
 				start(t, p)
 				elapse(150 * time.Minute)
@@ -149,14 +155,14 @@ func TestPlanner_CatchesUpByPolicy(t *testing.T) {
 
 func TestPlanner_LooksBackAYearAtMost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var got Slot
-		p := NewPlanner(func(_ context.Context, s Slot) error { got = s; return nil }, Options{})
+		var got Missed
+		p := NewPlanner(func(context.Context, Slot) error { return nil }, Options{Missed: func(_ context.Context, m Missed) error { got = m; return nil }})
 		p.Update([]Entry{{Report: "r", Schedule: mustParse(t, "@hourly", ""), Since: time.Unix(1, 0)}})
 		if err := p.FireDue(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if got.Missed == nil || got.Missed.Count != 366*24-1 || !got.At.Equal(time.Now()) {
-			t.Errorf("got %+v, %+v", got, got.Missed)
+		if got.Count != 366*24-1 || !got.Last.Equal(time.Now().Add(-time.Hour)) {
+			t.Errorf("got %+v", got)
 		}
 	})
 }
@@ -194,7 +200,7 @@ func TestPlanner_TriesARefusedSlotAgainWhileOthersGoOn(t *testing.T) {
 			return nil
 		}}
 		var log bytes.Buffer
-		p := NewPlanner(r.fire, Options{Log: slog.New(slog.NewTextHandler(&log, nil))})
+		p := NewPlanner(r.fire, Options{Missed: r.missed, Log: slog.New(slog.NewTextHandler(&log, nil))})
 		p.Update([]Entry{
 			{Report: "bad", Schedule: mustParse(t, "@hourly", "")},
 			{Report: "good", Schedule: mustParse(t, "@hourly", "")},
@@ -206,7 +212,7 @@ func TestPlanner_TriesARefusedSlotAgainWhileOthersGoOn(t *testing.T) {
 			t.Errorf("the refused slot is due since %v, Next says %v, %v", begin.Add(time.Hour), next, ok)
 		}
 		elapse(time.Hour + 30*time.Minute)
-		r.want(t, "good Jan1 05:00 schedule", "bad Jan1 01:00 schedule", "bad Jan1 05:00 schedule missed 3 Jan1 02:00..Jan1 04:00")
+		r.want(t, "good Jan1 05:00 schedule", "bad Jan1 01:00 schedule", "bad missed 3 Jan1 02:00..Jan1 04:00 catch_up last", "bad Jan1 05:00 schedule")
 		stop()
 		wantPauses := []time.Duration{1 * time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second, 16 * time.Second, 32 * time.Second, time.Minute, time.Minute}
 		for i, want := range wantPauses {
@@ -229,11 +235,11 @@ func TestPlanner_GivesARefusedSlotUpAfterItsLateness(t *testing.T) {
 			}
 			return nil
 		}}
-		p := NewPlanner(r.fire, Options{})
+		p := NewPlanner(r.fire, r.options())
 		p.Update([]Entry{{Report: "r", Schedule: mustParse(t, "0 1,12 * * *", ""), MaxLateness: time.Hour, CatchUp: CatchUpNone}})
 		start(t, p)
 		elapse(13 * time.Hour)
-		r.want(t, "r Jan1 12:00 schedule missed 1 Jan1 01:00..Jan1 01:00")
+		r.want(t, "r missed 1 Jan1 01:00..Jan1 01:00 max_lateness", "r Jan1 12:00 schedule")
 	})
 }
 
@@ -280,7 +286,7 @@ func TestPlanner_FireDueHandsOutWhatIsDueAndNamesWhatWasRefused(t *testing.T) {
 			}
 			return nil
 		}}
-		p := NewPlanner(r.fire, Options{})
+		p := NewPlanner(r.fire, r.options())
 		yesterday := time.Now().Add(-24*time.Hour - time.Second)
 		p.Update([]Entry{
 			{Report: "a", Schedule: mustParse(t, "0 */12 * * *", ""), Since: yesterday, CatchUp: CatchUpAll},
@@ -292,8 +298,8 @@ func TestPlanner_FireDueHandsOutWhatIsDueAndNamesWhatWasRefused(t *testing.T) {
 		if want := "fire b at 2000-01-01T00:00:00Z: the disk is full"; !errors.Is(err, refused) || err.Error() != want {
 			t.Errorf("FireDue returned %v, want %s", err, want)
 		}
-		r.want(t, "a Dec31 00:00 catch_up", "c Jan1 00:00 schedule missed 1 Dec31 00:00..Dec31 00:00",
-			"a Dec31 12:00 catch_up", "a Jan1 00:00 schedule")
+		r.want(t, "a Dec31 00:00 catch_up", "b missed 1 Dec31 00:00..Dec31 00:00 catch_up last", "c missed 1 Dec31 00:00..Dec31 00:00 catch_up last",
+			"a Dec31 12:00 catch_up", "a Jan1 00:00 schedule", "c Jan1 00:00 schedule")
 		if err := p.FireDue(t.Context()); err != nil {
 			t.Errorf("a moment later FireDue returned %v", err)
 		}
@@ -304,7 +310,7 @@ func TestPlanner_FireDueHandsOutWhatIsDueAndNamesWhatWasRefused(t *testing.T) {
 func TestPlanner_UpdateWakesTheLoop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var r recorder
-		p := NewPlanner(r.fire, Options{})
+		p := NewPlanner(r.fire, r.options())
 		start(t, p)
 		elapse(59*time.Minute + 59*time.Second)
 		p.Update([]Entry{{Report: "new", Schedule: mustParse(t, "@hourly", "")}})
@@ -357,7 +363,7 @@ func TestPlanner_UpdateChangesOnlyWhatChanged(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				begin := time.Now()
 				var r recorder
-				p := NewPlanner(r.fire, Options{})
+				p := NewPlanner(r.fire, r.options())
 				tt.before.Report = "r"
 				p.Update([]Entry{tt.before})
 				start(t, p)
@@ -375,7 +381,7 @@ func TestPlanner_RemembersWhatAReportFiredWhileItWasAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		entry := Entry{Report: "r", Schedule: mustParse(t, "@hourly", ""), Since: time.Now().Add(-30 * time.Minute)}
 		var r recorder
-		p := NewPlanner(r.fire, Options{})
+		p := NewPlanner(r.fire, r.options())
 		start(t, p)
 		p.Update([]Entry{entry})
 		elapse(time.Second)
@@ -447,7 +453,7 @@ func TestPlanner_FollowsAWallClockThatJumps(t *testing.T) {
 			defer mu.Unlock()
 			shift += d
 		}
-		p := NewPlanner(r.fire, Options{})
+		p := NewPlanner(r.fire, r.options())
 		p.now = func() time.Time {
 			mu.Lock()
 			defer mu.Unlock()
@@ -459,7 +465,7 @@ func TestPlanner_FollowsAWallClockThatJumps(t *testing.T) {
 		r.want(t, "r Jan1 01:00 schedule")
 		jump(25 * time.Hour) // to 02:30 on the second day
 		elapse(longestWait)
-		r.want(t, "r Jan2 02:00 catch_up missed 24 Jan1 02:00..Jan2 01:00")
+		r.want(t, "r missed 24 Jan1 02:00..Jan2 01:00 catch_up last", "r Jan2 02:00 catch_up")
 		jump(-2 * time.Hour) // to 00:30 on the second day
 		elapse(2 * time.Hour)
 		r.want(t) // 01:00 and 02:00 are done with

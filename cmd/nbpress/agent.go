@@ -113,7 +113,7 @@ func newAgent(ctx context.Context, c config, std streams, holder string) (_ *age
 		Grace: time.Duration(c.Grace), Log: a.log, Recorded: a.recorded.ring, Finished: a.finished,
 		Pongo2: selfPongo2(), PlainPages: c.Pages.ContentSecurity != nil && !*c.Pages.ContentSecurity,
 	})
-	a.planner = schedule.NewPlanner(a.fire, schedule.Options{Log: a.log})
+	a.planner = schedule.NewPlanner(a.fire, schedule.Options{Missed: a.miss, Log: a.log})
 	return a, nil
 }
 

@@ -20,7 +20,7 @@ import (
 type cursor struct {
 	Schedule string               `yaml:"schedule"`           // "" while the report cannot run
 	Merged   time.Time            `yaml:"merged"`             // when it was merged: nothing before that fires
-	Fired    time.Time            `yaml:"fired,omitempty"`    // the latest slot that fired, or was skipped
+	Fired    time.Time            `yaml:"fired,omitempty"`    // the latest slot that fired, was skipped or was missed
 	Slot     time.Time            `yaml:"slot,omitempty"`     // the latest slot with runs
 	Due      []string             `yaml:"due,omitempty,flow"` // its assets
 	Assets   map[string]time.Time `yaml:"assets"`             // when each was merged

@@ -38,9 +38,6 @@ func (a *agent) submit(ctx context.Context, slot schedule.Slot, item *newsItem, 
 		Trigger:      runner.Trigger(slot.Trigger),
 		BundleCommit: item.commit.Hash, Assets: due,
 	}
-	if m := slot.Missed; m != nil {
-		record.Missed = &runner.Missed{First: m.First, Last: m.Last, Count: m.Count}
-	}
 	log := a.log.With("report", slot.Report, "slot", runner.SlotName(slot.At), "trigger", slot.Trigger)
 	if slot.Trigger == schedule.TriggerSchedule && config.Overlap == "skip" && a.runner.Busy(slot.Report, slot.At) {
 		log.Warn("slot skipped: the one before is under way")

@@ -132,6 +132,7 @@ type entry struct {
 	run    *runner.Manifest // one of these
 	slot   *runner.SlotRecord
 	broken *runner.ReportRecord
+	missed *runner.MissedRecord
 	answer *runner.Answer
 }
 
@@ -174,6 +175,12 @@ func (a *agent) entryOf(key string, data []byte) (entry, error) {
 			return e, err
 		}
 		e.answer, at, e.path = &r, r.AnsweredAt, answerPath(r)
+	case runner.KindMissed:
+		m, err := runner.Decode[runner.MissedRecord](data, kind)
+		if err != nil {
+			return e, err
+		}
+		e.missed, at, e.path = &m, m.First, path.Join(m.Report, "missed-"+runner.SlotName(m.First)+".yaml")
 	}
 	if at.IsZero() || !fs.ValidPath(e.path) {
 		return e, fmt.Errorf("a document of kind %q, time %s and path %q has no place in the ledger", kind, at.Format(time.RFC3339), e.path)
@@ -259,7 +266,13 @@ func describe(entries []entry) (subject, body string, trailers [][2]string) {
 				g.accepted++
 			}
 			lines = append(lines, tellAnswer(*e.answer)...)
+		case e.missed != nil:
+			t.group(e.missed.Report, e.missed.First).missed += e.missed.Count
+			lines = append(lines, fmt.Sprintf("%s, by %s", outage(*e.missed), e.missed.Why))
 		}
+	}
+	if len(entries) == 1 && entries[0].missed != nil {
+		return outage(*entries[0].missed), "Passed over by " + entries[0].missed.Why + ".", nil
 	}
 	if len(t.groups) > 1 {
 		lines = append(append(t.sentences(), ""), lines...)

@@ -20,10 +20,10 @@ type tallyGroup struct {
 	counts
 }
 
-// counts are of runs, of slots that were skipped, of bundles that are broken, and of
-// requests.
+// counts are of runs, of slots that were skipped or missed, of bundles that are broken,
+// and of requests.
 type counts struct {
-	completed, failed, canceled, due, skipped, broken, accepted, refused int
+	completed, failed, canceled, due, skipped, missed, broken, accepted, refused int
 }
 
 // ending counts a run.
@@ -65,6 +65,7 @@ func (c *counts) add(more counts) {
 	c.canceled += more.canceled
 	c.due += more.due
 	c.skipped += more.skipped
+	c.missed += more.missed
 	c.broken += more.broken
 	c.accepted += more.accepted
 	c.refused += more.refused
@@ -72,25 +73,26 @@ func (c *counts) add(more counts) {
 
 // String lists what there is: "2 completed, 1 error".
 func (c counts) String() string {
-	bundles, accepted, refused := "broken bundle", "request accepted", "request refused"
-	if c.broken > 1 {
-		bundles += "s"
-	}
-	if c.accepted > 1 {
-		accepted = "requests accepted"
-	}
-	if c.refused > 1 {
-		refused = "requests refused"
-	}
 	var parts []string
 	for _, p := range []struct {
 		n    int
 		word string
-	}{{c.completed, "completed"}, {c.failed, "error"}, {c.canceled, "canceled"}, {c.due, "due"}, {c.skipped, "skipped"}, {c.broken, bundles},
-		{c.accepted, accepted}, {c.refused, refused}} {
+	}{{c.completed, "completed"}, {c.failed, "error"}, {c.canceled, "canceled"}, {c.due, "due"}, {c.skipped, "skipped"}} {
 		if p.n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", p.n, p.word))
 		}
+	}
+	if c.missed > 0 {
+		parts = append(parts, counted(c.missed, "slot")+" missed")
+	}
+	if c.broken > 0 {
+		parts = append(parts, counted(c.broken, "broken bundle"))
+	}
+	if c.accepted > 0 {
+		parts = append(parts, counted(c.accepted, "request")+" accepted")
+	}
+	if c.refused > 0 {
+		parts = append(parts, counted(c.refused, "request")+" refused")
 	}
 	return strings.Join(parts, ", ")
 }
