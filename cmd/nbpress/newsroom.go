@@ -210,7 +210,7 @@ func (a *agent) entries(items map[string]*newsItem) []schedule.Entry {
 		}
 		entries = append(entries, schedule.Entry{
 			Report: name, Schedule: cron, Window: window, CatchUp: schedule.CatchUp(c.Schedule.CatchUp),
-			MaxLateness: c.Schedule.MaxLateness, Since: cursors[name].since(),
+			MaxLateness: c.Schedule.MaxLateness, Jitter: c.Schedule.Jitter, Since: cursors[name].since(),
 		})
 	}
 	return entries

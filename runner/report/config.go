@@ -26,6 +26,7 @@ type configFile struct {
 		CatchUp     string          `json:"catch_up"`
 		MaxLateness strict.Duration `json:"max_lateness"`
 		Overlap     string          `json:"overlap"`
+		Jitter      strict.Duration `json:"jitter"`
 	} `json:"schedule"`
 	Window     windowFile     `json:"window"`
 	Assets     assetsFile     `json:"assets"`
@@ -110,6 +111,7 @@ func (c *configFile) config() Config {
 			CatchUp:     or(c.Schedule.CatchUp, "last"),
 			Overlap:     or(c.Schedule.Overlap, "skip"),
 			MaxLateness: or(time.Duration(c.Schedule.MaxLateness), defaultMaxLateness),
+			Jitter:      time.Duration(c.Schedule.Jitter),
 		},
 		Window:     Window(c.Window),
 		Languages:  c.Languages,

@@ -173,7 +173,7 @@ func TestLoad_TakesAGoodBundle(t *testing.T) {
 		Title:  "Weekly report",
 		Owners: []string{"energy@example.com"},
 		Schedule: report.Schedule{
-			Cron: "0 6 * * 1", Timezone: "Europe/Madrid", CatchUp: "last", Overlap: "skip", MaxLateness: 7 * 24 * time.Hour,
+			Cron: "0 6 * * 1", Timezone: "Europe/Madrid", CatchUp: "last", Overlap: "skip", MaxLateness: 7 * 24 * time.Hour, Jitter: 10 * time.Minute,
 		},
 		Window: report.Window{Name: "last_week"},
 		Assets: []report.Asset{

@@ -116,8 +116,9 @@ type Schedule struct {
 	Cron        string        // five fields, or a name such as @daily
 	Timezone    string        // IANA name; "UTC" when none was given
 	CatchUp     string        // "last", "none" or "all"
-	Overlap     string        // "skip"
+	Overlap     string        // "skip" or "queue"
 	MaxLateness time.Duration // a slot older than this is not caught up
+	Jitter      time.Duration // a slot starts up to so much later
 }
 
 // Window says which days a slot covers: a name, or From and To relative to the
