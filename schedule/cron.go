@@ -66,6 +66,13 @@ func (s Schedule) Equal(other Schedule) bool {
 // Location returns the schedule's zone, UTC for the zero Schedule.
 func (s Schedule) Location() *time.Location { return cmp.Or(s.zone, time.UTC) }
 
+// EitherDay reports whether the text gives both a day of month and a day of week, so
+// that either of them is enough, which not everybody expects.
+func (s Schedule) EitherDay() bool {
+	const star = 1 << 63 // what the cron package marks a field with that is "*"
+	return s.calendar != nil && (s.calendar.Dom|s.calendar.Dow)&star == 0
+}
+
 // Next returns the first instant after the given one at which the schedule
 // fires, in the schedule's zone. It is the zero time for the zero Schedule alone.
 func (s Schedule) Next(after time.Time) time.Time {

@@ -70,14 +70,20 @@ func exists(path string) bool {
 
 // shown puts a problem's file into the words of the person who typed the path.
 func (t tree) shown(p strict.Problem) strict.Problem {
-	path := filepath.Join(t.root, filepath.FromSlash(p.File))
+	p.File = t.path(p.File)
+	return p
+}
+
+// path returns where a file or folder of the tree is, seen from the current folder if
+// it is below that.
+func (t tree) path(name string) string {
+	path := filepath.Join(t.root, filepath.FromSlash(name))
 	if here, err := os.Getwd(); err == nil {
 		if rel, err := filepath.Rel(here, path); err == nil && filepath.IsLocal(rel) {
 			path = rel
 		}
 	}
-	p.File = path
-	return p
+	return path
 }
 
 // loadBundle loads one bundle of this machine for a command.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,8 +10,10 @@ import (
 	"io"
 	"os"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 	"unicode"
 
 	"github.com/spf13/cobra"
@@ -28,12 +31,13 @@ func checkCommand(std streams) *cobra.Command {
 		Short: "Find every mistake in bundles before they are merged",
 		Long: `Find every mistake in the bundles below each PATH (default: the current folder).
 
-Each mistake is one line: file:line:column: what; what to do. Nothing is printed where
-all is well. Nothing is executed. Of templates it reads the tags and the texts to be
-translated, and looks whether every language has them; expressions nbpress run reads.
+Each mistake is one line: file:line:column: what; what to do. A report without any has a
+line with the next times when it fires. Nothing is executed. Of templates it reads the
+tags and the texts to be translated, and looks whether every language has them;
+expressions nbpress run reads.
 
---format github marks the lines in a pull request. GitHub shows ten marks of a step, so
-the whole list also goes into the job's summary.`,
+--format github marks the lines in a pull request, and prints nothing where all is well.
+GitHub shows ten marks of a step, so the whole list also goes into the job's summary.`,
 		Example: `  nbpress check reports-example
   nbpress check --format github     # annotations in a pull request`,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -43,24 +47,25 @@ the whole list also goes into the job's summary.`,
 			if len(args) == 0 {
 				args = []string{"."}
 			}
-			var problems []strict.Problem
+			var all findings
 			for _, dir := range args {
 				found, err := check(cmd.Context(), dir)
 				if err != nil {
 					return err
 				}
-				problems = append(problems, found...)
+				all.Reports = append(all.Reports, found.Reports...)
+				all.Problems = append(all.Problems, found.Problems...)
 			}
-			problems = strict.Sort(problems)
-			if err := printProblems(std.out, problems, format); err != nil {
+			all = all.sorted()
+			if err := all.print(std.out, format); err != nil {
 				return err
 			}
 			if path := os.Getenv("GITHUB_STEP_SUMMARY"); format == "github" && path != "" {
-				if err := appendSummary(path, problems); err != nil {
+				if err := appendSummary(path, all.Problems); err != nil {
 					return err
 				}
 			}
-			if len(problems) > 0 {
+			if len(all.Problems) > 0 {
 				return &exitError{status: exitWrongUse}
 			}
 			return nil
@@ -70,18 +75,36 @@ the whole list also goes into the job's summary.`,
 	return cmd
 }
 
-// check returns the problems of the bundles below a folder.
-func check(ctx context.Context, dir string) ([]strict.Problem, error) {
+// findings are what check has to say of some bundles.
+type findings struct {
+	Problems []strict.Problem `json:"problems"`
+	Reports  []firing         `json:"reports"` // those without problems
+}
+
+// sorted returns the findings in their order, each once, as lists that JSON shows.
+func (f findings) sorted() findings {
+	slices.SortStableFunc(f.Reports, func(a, b firing) int { return cmp.Compare(a.Report, b.Report) })
+	return findings{
+		Problems: append([]strict.Problem{}, strict.Sort(f.Problems)...),
+		Reports:  append([]firing{}, slices.CompactFunc(f.Reports, func(a, b firing) bool { return a.Report == b.Report })...),
+	}
+}
+
+// check returns what there is to say of the bundles below a folder.
+func check(ctx context.Context, dir string) (findings, error) {
 	t, below, err := treeOf(dir)
 	if err != nil {
-		return nil, err
+		return findings{}, err
 	}
 	names, err := report.Find(t.fsys)
 	if err != nil {
-		return nil, err
+		return findings{}, err
 	}
-	options, problems := reading(t.fsys, &schedule.Parser{})
+	var zones schedule.Parser
+	options, problems := reading(t.fsys, &zones)
+	shared := len(problems) > 0 // with a broken nbpress.json no report runs
 	options.Translations = true
+	var reports []firing
 	found := false
 	for _, name := range names {
 		if below != "." && name != below && !strings.HasPrefix(name, below+"/") {
@@ -91,18 +114,28 @@ func check(ctx context.Context, dir string) ([]strict.Problem, error) {
 		bundle, more := report.Load(t.fsys, name, options)
 		if bundle != nil && bundle.Config.Engine == report.EnginePongo2 {
 			if more, err = readByPongo2(ctx, bundle); err != nil {
-				return nil, err
+				return findings{}, err
 			}
+		}
+		if len(more) == 0 && !shared {
+			fires, err := firingOf(bundle, &zones, time.Now())
+			if err != nil {
+				return findings{}, err
+			}
+			if fires.Report = t.path(name); fires.Report == "." {
+				fires.Report = filepath.Base(t.root)
+			}
+			reports = append(reports, fires)
 		}
 		problems = append(problems, more...)
 	}
 	if !found {
-		return nil, wrongUse(fmt.Errorf("no bundle below %s: no folder there has a %s", dir, report.ConfigFile))
+		return findings{}, wrongUse(fmt.Errorf("no bundle below %s: no folder there has a %s", dir, report.ConfigFile))
 	}
 	for i, p := range problems {
 		problems[i] = t.shown(p)
 	}
-	return problems, nil
+	return findings{Problems: problems, Reports: reports}, nil
 }
 
 // readByPongo2 has pongo2 read a bundle's template: expressions it alone knows.
@@ -143,17 +176,23 @@ func appendSummary(path string, problems []strict.Problem) (err error) {
 	return err
 }
 
-// printProblems prints problems, each on one line unless they are JSON.
-func printProblems(to io.Writer, problems []strict.Problem, format string) error {
+// print prints the findings, each on one line unless they are JSON: the mistakes last,
+// where they are seen.
+func (f findings) print(to io.Writer, format string) error {
 	out := bufio.NewWriter(to)
-	if format == "json" {
+	switch format {
+	case "json":
 		enc := json.NewEncoder(out)
 		enc.SetIndent("", "  ")
-		if err := enc.Encode(append([]strict.Problem{}, problems...)); err != nil {
+		if err := enc.Encode(f); err != nil {
 			return err
 		}
+	case "text":
+		for _, r := range f.Reports {
+			fmt.Fprintln(out, withoutControls(r.String(), unicode.ReplacementChar))
+		}
 	}
-	for _, p := range problems {
+	for _, p := range f.Problems {
 		switch format {
 		case "text":
 			fmt.Fprintln(out, withoutControls(p.String(), unicode.ReplacementChar))

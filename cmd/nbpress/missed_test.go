@@ -95,4 +95,3 @@ func TestDescribe_TellsOfOutages(t *testing.T) {
 		}
 	}
 }
-
