@@ -74,9 +74,12 @@ type agent struct {
 	resumed  bool      // what an earlier life left open goes on
 	requests requests
 
+	landing patience // of the goroutine that lands the outbox, and of its time before and after
+
 	// Of the goroutine that keeps the board.
-	posted string          // what it showed last
-	paged  map[string]bool // the newest pages that are known to be there, by key
+	posted  string          // what it showed last
+	paged   map[string]bool // the newest pages that are known to be there, by key
+	posting patience
 
 	desk sync.Mutex // held while cursors move, in the store and below
 

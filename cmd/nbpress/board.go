@@ -31,24 +31,28 @@ func (a *agent) keepBoard(ctx context.Context) error {
 		case <-overdue.C:
 		case <-a.changed:
 		}
-		a.boardNow(ctx)
+		pause := max(boardPause, a.boardNow(ctx))
 		select {
 		case <-ctx.Done():
-		case <-time.After(boardPause):
+		case <-time.After(pause):
 		}
 	}
 }
 
-// boardNow posts the board if the ledger can be reached within a short time.
-func (a *agent) boardNow(ctx context.Context) {
+// boardNow posts the board if the ledger can be reached within a short time. It returns
+// how long to leave the ledger alone then.
+func (a *agent) boardNow(ctx context.Context) (pause time.Duration) {
 	post, cancel := context.WithTimeout(ctx, landTimeout)
 	defer cancel()
-	if err := a.postBoard(post); err != nil {
-		a.changed.ring()
-		if ctx.Err() == nil {
-			a.log.Warn("board not posted", "error", err)
-		}
+	err := a.postBoard(post)
+	if ctx.Err() != nil {
+		return 0
 	}
+	if err != nil {
+		a.changed.ring()
+	}
+	_, pause = a.posting.after(err, a.log, "the board is not posted")
+	return pause
 }
 
 // postBoard commits the board and the cursors, if they say something new. Before the

@@ -20,41 +20,44 @@ const (
 	landAtOnce  = 2 * time.Second  // how long documents gather after a commit
 	landBatch   = 50               // how many one commit holds at most
 	landTimeout = 10 * time.Second // at start and end
-	landRetry   = 5 * time.Second  // after a failure, at first
-	landRetryAt = 60 * time.Second // at most
 )
 
 // land commits what the outbox holds to the ledger until ctx ends: at once where
-// nothing was committed just before, else a little later, together with more.
+// nothing was committed just before, else a little later, together with more. What did
+// not land is tried again as patience says.
 func (a *agent) land(ctx context.Context) error {
-	retry := landRetry
+	var again <-chan time.Time
 	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-a.recorded:
+		case <-again:
 		}
-		pause := landAtOnce
-		if err := a.landOutbox(ctx); err != nil && ctx.Err() == nil {
-			a.log.Warn("ledger not reached; manifests wait in the outbox", "error", err, "retry", retry)
-			pause, retry = retry, min(2*retry, landRetryAt)
-			a.recorded.ring()
-		} else {
-			retry = landRetry
+		err := a.landOutbox(ctx)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		least, most := a.landing.after(err, a.log, waiting)
+		if again = nil; most > 0 {
+			again = time.After(most)
 		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(pause):
+		case <-time.After(max(landAtOnce, least)):
 		}
 	}
 }
+
+// waiting is what becomes of manifests that do not land.
+const waiting = "manifests wait in the outbox"
 
 // landNow lands the outbox if the ledger can be reached within a short time.
 func (a *agent) landNow(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, landTimeout)
 	defer cancel()
 	if err := a.landOutbox(ctx); err != nil {
-		a.log.Warn("ledger not reached; manifests wait in the outbox", "error", err)
+		a.landing.after(err, a.log, waiting)
 		a.recorded.ring()
 	}
 }
@@ -79,8 +82,17 @@ func (a *agent) landOutbox(ctx context.Context) error {
 				errs, closed[branch] = append(errs, err), true
 			}
 		}
+		if len(errs) > 0 && !a.ledgerAnswers(ctx) {
+			break // do not read all of a long outbox for nothing
+		}
 	}
 	return errors.Join(errs...)
+}
+
+// ledgerAnswers reports whether the ledger's remote is there.
+func (a *agent) ledgerAnswers(ctx context.Context) bool {
+	_, err := a.ledger.Branches(ctx, "runs/")
+	return err == nil
 }
 
 // readOutbox reads documents of the outbox, by branch. What cannot be read as one is
