@@ -28,6 +28,10 @@ type Auth struct {
 	KnownHosts string // path of a known_hosts file; "" means the user's and the system's
 }
 
+// dialTimeout bounds the wait for a connection, so that a machine that swallows packets
+// is asked again soon.
+const dialTimeout = 5 * time.Second
+
 // dialer returns the transport for an endpoint without credentials, and how to
 // authenticate with it.
 func (a Auth) dialer(ep *transport.Endpoint, timeout time.Duration) (transport.Transport, transport.AuthMethod, error) {
@@ -47,7 +51,9 @@ func (a Auth) dialer(ep *transport.Endpoint, timeout time.Duration) (transport.T
 // httpClient follows no redirects: go-git has sent credentials to another host
 // that way before.
 func httpClient() transport.Transport {
-	plain := &http.Client{Transport: shortErrors{http.DefaultTransport.(*http.Transport).Clone()}}
+	dialing := http.DefaultTransport.(*http.Transport).Clone()
+	dialing.DialContext = (&net.Dialer{Timeout: dialTimeout}).DialContext
+	plain := &http.Client{Transport: shortErrors{dialing}}
 	return githttp.NewClientWithOptions(plain, &githttp.ClientOptions{RedirectPolicy: githttp.NoFollowRedirects})
 }
 
@@ -91,7 +97,7 @@ func (a Auth) publicKey(ep *transport.Endpoint, timeout time.Duration) (transpor
 		User:              cmp.Or(a.User, gitssh.DefaultUsername),
 		HostKeyCallback:   hosts.HostKeyCallback(),
 		HostKeyAlgorithms: hosts.HostKeyAlgorithms(address),
-		Timeout:           timeout,
+		Timeout:           min(timeout, dialTimeout),
 	}}
 	if a.Key == "" {
 		agent, err := gitssh.NewSSHAgentAuth(method.config.User)

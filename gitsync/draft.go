@@ -224,7 +224,7 @@ func send(ctx context.Context, s transport.ReceivePackSession, caps *capability.
 	if caps.Supports(capability.Sideband64k) { // carries what hooks print
 		request.Capabilities.Set(capability.Sideband64k)
 	}
-	report, err := s.ReceivePack(ctx, request)
+	report, err := receive(ctx, s, request)
 	if report == nil && err == nil {
 		err = errors.New("the remote did not say whether it took the push")
 	}
@@ -236,6 +236,34 @@ func send(ctx context.Context, s transport.ReceivePackSession, caps *capability.
 		}
 	}
 	return nil, err
+}
+
+// errLeft says that a session still waits for the remote, and is closed when it is done.
+var errLeft = errors.New("the remote did not end the push")
+
+// receive has a session push, and leaves it alone with that when ctx ends: over a path,
+// go-git waits for the last hook's end, whatever the context says.
+func receive(ctx context.Context, s transport.ReceivePackSession, request *packp.ReferenceUpdateRequest) (*packp.ReportStatus, error) {
+	type answer struct {
+		report *packp.ReportStatus
+		err    error
+	}
+	answers, left := make(chan answer), make(chan struct{})
+	go func() {
+		report, err := s.ReceivePack(ctx, request)
+		select {
+		case answers <- answer{report, err}:
+		case <-left:
+			s.Close()
+		}
+	}()
+	select {
+	case a := <-answers:
+		return a.report, a.err
+	case <-ctx.Done():
+		close(left)
+		return nil, fmt.Errorf("%w: %w", errLeft, ctx.Err())
+	}
 }
 
 // byRule tells a refusal by the remote's rules from one by a race. The words are

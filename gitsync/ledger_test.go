@@ -8,12 +8,10 @@ import (
 	"io"
 	"io/fs"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -175,38 +173,6 @@ func TestLedger_RefusesBadChanges(t *testing.T) {
 	}
 }
 
-func TestLedger_RacingWritersAllLand(t *testing.T) {
-	for name, serve := range map[string]bool{"path": false, "http": true} {
-		t.Run(name, func(t *testing.T) {
-			bare := newBare(t)
-			address := bare
-			if serve {
-				address = serveGit(t, bare, nil)
-			}
-			const writers, commits = 4, 5
-			var all sync.WaitGroup
-			for w := range writers {
-				l := openLedger(t, LedgerOptions{URL: address})
-				all.Go(func() {
-					for n := range commits {
-						if _, err := l.Commit(t.Context(), put1(fmt.Sprintf("w%d/n%d.yaml", w, n), "x")); err != nil {
-							t.Errorf("writer %d: %v", w, err)
-						}
-					}
-				})
-			}
-			all.Wait()
-			if got := count(t, bare, month); got != fmt.Sprint(writers*commits) {
-				t.Errorf("%s commits, want %d", got, writers*commits)
-			}
-			if got := strings.Count(execGit(t, bare, "ls-tree", "-r", "--name-only", month), "\n") + 1; got != writers*commits {
-				t.Errorf("%d files, want %d", got, writers*commits)
-			}
-			sound(t, bare, month)
-		})
-	}
-}
-
 func TestLedger_OneLedgerServesManyGoroutines(t *testing.T) {
 	bare := newBare(t)
 	l := openLedger(t, LedgerOptions{URL: bare})
@@ -227,35 +193,6 @@ func TestLedger_OneLedgerServesManyGoroutines(t *testing.T) {
 	}
 }
 
-// dropAnswers hands pushes on and keeps the answers to the first n of them.
-func dropAnswers(n int32) func(http.Handler) http.Handler {
-	var pushes atomic.Int32
-	return func(next http.Handler) http.Handler {
-		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if !strings.HasSuffix(r.URL.Path, "/git-receive-pack") || r.Method != http.MethodPost || pushes.Add(1) > n {
-				next.ServeHTTP(w, r)
-				return
-			}
-			next.ServeHTTP(httptest.NewRecorder(), r)
-			panic(http.ErrAbortHandler)
-		})
-	}
-}
-
-func TestLedger_PushWithoutAnAnswerLandsOnce(t *testing.T) {
-	bare := newBare(t)
-	l := openLedger(t, LedgerOptions{URL: serveGit(t, bare, dropAnswers(1))})
-	got := commit(t, l, put1("a", "1"))
-	commit(t, l, put1("b", "2"))
-	if tip := execGit(t, bare, "rev-parse", month+"~1"); tip != got.Hash {
-		t.Errorf("Commit() = %s, landed %s", got.Hash, tip)
-	}
-	if got := count(t, bare, month); got != "2" {
-		t.Errorf("%s commits, want 2", got)
-	}
-	sound(t, bare, month)
-}
-
 func TestLedger_RemoteAwayIsAnErrorAndTheNextTryLands(t *testing.T) {
 	bare := newBare(t)
 	l := openLedger(t, LedgerOptions{URL: bare})
@@ -272,35 +209,6 @@ func TestLedger_RemoteAwayIsAnErrorAndTheNextTryLands(t *testing.T) {
 	commit(t, l, put1("b", "2"))
 	if got := count(t, bare, month); got != "2" {
 		t.Errorf("%s commits, want 2", got)
-	}
-}
-
-func TestLedger_DeclinedByAHookIsPermanent(t *testing.T) {
-	for name, serve := range map[string]bool{"path": false, "http": true} {
-		t.Run(name, func(t *testing.T) {
-			bare := newBare(t)
-			calls := filepath.Join(t.TempDir(), "calls")
-			hook := "#!/bin/sh\necho x >> " + calls + "\necho 'ledger is closed' >&2\nexit 1\n"
-			if err := os.WriteFile(filepath.Join(bare, "hooks", "pre-receive"), []byte(hook), 0o755); err != nil {
-				t.Fatal(err)
-			}
-			address := bare
-			if serve {
-				address = serveGit(t, bare, nil)
-			}
-			_, err := openLedger(t, LedgerOptions{URL: address}).Commit(t.Context(), put1("a", "1"))
-			var declined *DeclinedError
-			if !errors.As(err, &declined) {
-				t.Fatalf("Commit() = %v, want a *DeclinedError", err)
-			}
-			want := &DeclinedError{Branch: month, Reason: "pre-receive hook declined", Output: "ledger is closed"}
-			if diff := cmp.Diff(want, declined); diff != "" {
-				t.Errorf("error (-want +got):\n%s", diff)
-			}
-			if data, _ := os.ReadFile(calls); len(data) != len("x\n") {
-				t.Errorf("the hook ran %d times", len(data)/2)
-			}
-		})
 	}
 }
 
@@ -333,42 +241,6 @@ func TestLedger_StopsAtTheContextsEnd(t *testing.T) {
 	}
 	if _, err := l.Commit(t.Context(), put1("a", "1")); err == nil || !strings.Contains(err.Error(), "503") {
 		t.Errorf("Commit() = %v, want the last push's error", err)
-	}
-}
-
-func TestLedger_HangingHookDoesNotOutlastTheTimeout(t *testing.T) {
-	for name, serve := range map[string]bool{"path": false, "http": true} {
-		t.Run(name, func(t *testing.T) {
-			bare := newBare(t)
-			wait := filepath.Join(t.TempDir(), "wait")
-			hook := "#!/bin/sh\nwhile [ ! -e " + wait + " ]; do sleep 0.1; done\n"
-			if err := os.WriteFile(filepath.Join(bare, "hooks", "pre-receive"), []byte(hook), 0o755); err != nil {
-				t.Fatal(err)
-			}
-			address := bare
-			if serve {
-				address = serveGit(t, bare, nil)
-			}
-			ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
-			defer cancel()
-			l := openLedger(t, LedgerOptions{URL: address})
-			start := time.Now()
-			if _, err := l.Commit(ctx, put1("a", "1")); !errors.Is(err, context.DeadlineExceeded) {
-				t.Errorf("Commit() = %v", err)
-			}
-			if took := time.Since(start); took > 5*time.Second {
-				t.Errorf("it took %v", took)
-			}
-			if err := os.WriteFile(wait, nil, 0o600); err != nil {
-				t.Fatal(err)
-			}
-			commit(t, l, put1("a", "1"))
-			commit(t, l, put1("b", "1"))
-			if got := count(t, bare, month); got != "2" {
-				t.Errorf("%s commits, want 2", got)
-			}
-			sound(t, bare, month)
-		})
 	}
 }
 

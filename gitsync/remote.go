@@ -99,7 +99,7 @@ func (r refs) tip(branch string) (string, plumbing.Hash, error) {
 }
 
 // exchange runs one session with the remote, bounded by the timeout.
-func exchange[S transport.Session](ctx context.Context, r *remote, start func(*transport.Endpoint, transport.AuthMethod) (S, error), talk func(context.Context, S, refs) error) error {
+func exchange[S transport.Session](ctx context.Context, r *remote, start func(*transport.Endpoint, transport.AuthMethod) (S, error), talk func(context.Context, S, refs) error) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, r.timeout)
 	defer cancel()
 	session, err := connect(ctx, r.connecting, func() (S, error) {
@@ -109,7 +109,11 @@ func exchange[S transport.Session](ctx context.Context, r *remote, start func(*t
 	if err != nil {
 		return r.explain(ctx, err)
 	}
-	defer session.Close() // what it says is about the process or connection, not about the exchange
+	defer func() {
+		if !errors.Is(err, errLeft) {
+			session.Close() // what it says is about the process or connection, not about the exchange
+		}
+	}()
 	advertised, err := advertisement(ctx, session)
 	if err != nil {
 		return r.explain(ctx, err)
