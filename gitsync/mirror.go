@@ -209,7 +209,8 @@ func (m *mirror) renew(ctx context.Context, s transport.UploadPackSession, adver
 }
 
 // download takes a branch's tip with its tree and without its ancestors, and of
-// that only what the tip taken before lacks.
+// that only what the tip taken before lacks. What is too large to be read stays where
+// it is: on the remote, if it can leave it out, else it is passed over.
 func download(ctx context.Context, s transport.UploadPackSession, advertised refs, branch string, tip plumbing.Hash, o *objects) error {
 	request := packp.NewUploadPackRequestFromCapabilities(advertised.capabilities)
 	request.Wants = []plumbing.Hash{tip}
@@ -217,6 +218,10 @@ func download(ctx context.Context, s transport.UploadPackSession, advertised ref
 		if advertised.capabilities.Supports(c) {
 			request.Capabilities.Set(c)
 		}
+	}
+	if advertised.capabilities.Supports(capability.Filter) {
+		request.Capabilities.Set(capability.Filter)
+		request.Filter = packp.FilterBlobLimit(maxObject+1, packp.BlobLimitPrefixNone)
 	}
 	if request.Capabilities.Supports(capability.Shallow) {
 		request.Depth = packp.DepthCommits(1)

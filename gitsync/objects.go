@@ -14,7 +14,6 @@ import (
 	"github.com/go-git/go-billy/v5/osfs"
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/cache"
-	"github.com/go-git/go-git/v5/plumbing/format/packfile"
 	"github.com/go-git/go-git/v5/plumbing/object"
 	"github.com/go-git/go-git/v5/storage/filesystem"
 )
@@ -82,10 +81,12 @@ func (o *objects) sound() bool {
 	return err == nil // a mirror that never fetched has no branches, and lacks nothing
 }
 
-// addPack writes a pack beside the others through a storage of its own, so that
-// readers wait for the network at no time.
+// addPack writes a pack beside the others. Readers wait for the network at no time.
 func (o *objects) addPack(pack io.Reader) error {
-	err := packfile.UpdateObjectStorage(o.newStore(), pack)
+	err := os.MkdirAll(o.packs(), 0o755)
+	if err == nil {
+		err = writePack(o.packs(), pack)
+	}
 	if err != nil {
 		return errors.Join(fmt.Errorf("pack: %w", err), o.dropPartialPacks())
 	}

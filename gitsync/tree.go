@@ -17,7 +17,8 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/filemode"
 )
 
-// DefaultMaxFile is how many bytes a file may have where the options say nothing.
+// DefaultMaxFile is how many bytes a file may have where the options say nothing, and
+// at most: larger ones are not even fetched.
 const DefaultMaxFile = 64 << 20
 
 // ErrTooLarge is what opening a file over the limit wraps.
@@ -260,7 +261,7 @@ func (t *tree) content(op, name string, n node) ([]byte, error) {
 	}
 	size, err := t.objects.size(n.hash)
 	if err != nil {
-		return fail(err)
+		return fail(leftOut(err))
 	}
 	if size > t.maxFile {
 		return fail(fmt.Errorf("%w: it has %d bytes, and %d are allowed", ErrTooLarge, size, t.maxFile))
@@ -270,6 +271,14 @@ func (t *tree) content(op, name string, n node) ([]byte, error) {
 		return fail(err)
 	}
 	return data, nil
+}
+
+// leftOut explains why a mirror does not have a file.
+func leftOut(err error) error {
+	if errors.Is(err, plumbing.ErrObjectNotFound) {
+		return fmt.Errorf("%w: more than %d bytes, so it was not fetched", ErrTooLarge, maxObject)
+	}
+	return err
 }
 
 // Stat describes a file, a folder, or an entry that cannot be opened.
@@ -358,7 +367,7 @@ func describe(t *tree, n node, name string) (fs.FileInfo, error) {
 	}
 	size, err := t.objects.size(n.hash)
 	if err != nil {
-		return nil, &fs.PathError{Op: "stat", Path: name, Err: err}
+		return nil, &fs.PathError{Op: "stat", Path: name, Err: leftOut(err)}
 	}
 	return sized{info{t, n}, size}, nil
 }
