@@ -250,7 +250,8 @@ func (t *tree) ReadFile(name string) ([]byte, error) {
 	return t.content("read", name, n)
 }
 
-// content asks for the size first: a blob is inflated into memory.
+// content asks for the size first, where not every blob that a mirror holds may be read:
+// it is inflated into memory.
 func (t *tree) content(op, name string, n node) ([]byte, error) {
 	fail := func(err error) ([]byte, error) { return nil, &fs.PathError{Op: op, Path: name, Err: err} }
 	switch {
@@ -259,16 +260,18 @@ func (t *tree) content(op, name string, n node) ([]byte, error) {
 	case n.mode.IsDir():
 		return fail(errors.New("is a folder"))
 	}
-	size, err := t.objects.size(n.hash)
-	if err != nil {
-		return fail(leftOut(err))
-	}
-	if size > t.maxFile {
-		return fail(fmt.Errorf("%w: it has %d bytes, and %d are allowed", ErrTooLarge, size, t.maxFile))
+	if t.maxFile < maxObject {
+		size, err := t.objects.size(n.hash)
+		if err != nil {
+			return fail(leftOut(err))
+		}
+		if size > t.maxFile {
+			return fail(fmt.Errorf("%w: it has %d bytes, and %d are allowed", ErrTooLarge, size, t.maxFile))
+		}
 	}
 	data, err := t.objects.read(plumbing.BlobObject, n.hash)
 	if err != nil {
-		return fail(err)
+		return fail(leftOut(err))
 	}
 	return data, nil
 }

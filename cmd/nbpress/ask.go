@@ -167,15 +167,12 @@ func idOfOpen(ref string) (string, error) {
 	if dir == "" {
 		return ref, nil
 	}
-	at, ok := slotTime(slot)
+	report, asset := path.Split(path.Clean(dir))
+	id, ok := idOf(path.Clean(report), asset, slot)
 	if !ok {
 		return "", fmt.Errorf("RUN %q does not end with the name of a slot, such as 2026-11-23T0600+0100", ref)
 	}
-	report, asset := path.Split(path.Clean(dir))
-	if _, request, ok := strings.Cut(slot, runner.SlotName(at)+"-"); ok {
-		return string(runner.NewOnDemandID(path.Clean(report), asset, request)), nil
-	}
-	return string(runner.NewRunID(path.Clean(report), asset, at)), nil
+	return string(id), nil
 }
 
 func require(cmd *cobra.Command, names ...string) {

@@ -205,6 +205,18 @@ func assetOf(p string) (asset string, generation int) {
 	return name, 1
 }
 
+// idOf returns the id of a slot's run; false where the slot has no slot's name.
+func idOf(report, asset, slot string) (runner.RunID, bool) {
+	at, ok := slotTime(slot)
+	if !ok {
+		return "", false
+	}
+	if _, request, ok := strings.Cut(slot, runner.SlotName(at)+"-"); ok {
+		return runner.NewOnDemandID(report, asset, request), true
+	}
+	return runner.NewRunID(report, asset, at), true
+}
+
 const (
 	idLength   = 20 // of a whole id, as runner.NewRunID makes them
 	idShortest = 4  // of a beginning
@@ -259,12 +271,25 @@ func (v *ledgerView) named(ctx context.Context, report, asset, slot string) (fou
 }
 
 // beginning returns runs whose ids begin so, one document of each, and no more than
-// can be shown and one.
-func (v *ledgerView) beginning(ctx context.Context, ref string) (found []document, err error) {
-	match := func(data []byte) bool {
-		return bytes.Contains(data, []byte("\nid: "+ref)) || bytes.Contains(data, []byte("\nid: \""+ref)) // as YAML quotes numbers
+// can be shown and one. An id follows from the path; only where none does so begin, all
+// documents are read, since others may write to the ledger.
+func (v *ledgerView) beginning(ctx context.Context, ref string) ([]document, error) {
+	found, err := v.identified(ctx, ref, sieve{path: func(p string) bool {
+		asset, _ := assetOf(p)
+		id, _ := idOf(reportOf(p), asset, slotOf(p))
+		return strings.HasPrefix(string(id), ref)
+	}})
+	if err != nil || len(found) > 0 {
+		return found, err
 	}
-	err = v.runs(ctx, sieve{data: match}, func(d document) bool {
+	return v.identified(ctx, ref, sieve{data: func(data []byte) bool {
+		return bytes.Contains(data, []byte("\nid: "+ref)) || bytes.Contains(data, []byte("\nid: \""+ref)) // as YAML quotes numbers
+	}})
+}
+
+// identified returns runs that a sieve lets through and whose ids begin so.
+func (v *ledgerView) identified(ctx context.Context, ref string, only sieve) (found []document, err error) {
+	err = v.runs(ctx, only, func(d document) bool {
 		known := slices.ContainsFunc(found, func(other document) bool { return other.run.ID == d.run.ID })
 		if !known && strings.HasPrefix(string(d.run.ID), ref) {
 			found = append(found, d)

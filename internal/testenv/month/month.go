@@ -14,7 +14,10 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"testing"
 	"time"
+
+	"nbpress/internal/testenv"
 )
 
 // Branch is where the month stands.
@@ -28,37 +31,72 @@ const (
 	Runs    = Days * Reports * Assets
 )
 
-// Make makes the bare repository dir with the month in so many commits, each of about
-// as many manifests. Its pushes may come over http. Git gets to know no user's settings.
-func Make(dir string, commits int) error {
-	git := func(stdin io.Reader, args ...string) error {
-		cmd := exec.Command("git", args...)
-		cmd.Env = append(os.Environ(), "GIT_CONFIG_GLOBAL="+os.DevNull, "GIT_CONFIG_SYSTEM="+os.DevNull)
-		cmd.Stdin = stdin
-		if out, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("%s: %w\n%s", cmd, err, out)
+// commits is how many commits the month has. An agent that commits what gathers in two
+// seconds makes as many of runs that end about every second.
+const commits = 20_000
+
+// Clone returns a bare repository with the month, for the test alone, whose pushes may
+// come over http. The first one is made under build/, which takes seconds.
+func Clone(t testing.TB) string {
+	t.Helper()
+	sum := sha256.Sum256([]byte(Manifest(0, 0, 0) + Manifest(0, 0, 7) + slotRecord(0, 0)))
+	original := filepath.Join(testenv.Root(t), "build", "month-"+hex.EncodeToString(sum[:4])+".git")
+	if _, err := os.Stat(original); err != nil {
+		if err := build(original); err != nil {
+			t.Fatal(err)
 		}
-		return nil
 	}
-	if err := git(nil, "init", "-q", "--bare", "-b", "main", dir); err != nil {
+	dir := filepath.Join(t.TempDir(), "month.git")
+	for _, args := range [][]string{
+		{"clone", "-q", "--bare", "--local", original, dir},
+		{"-C", dir, "config", "http.receivepack", "true"},
+		{"-C", dir, "config", "gc.auto", "0"},
+	} {
+		if err := git(nil, args...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// build makes the month beside its place, and moves it there when it is whole.
+func build(dir string) error {
+	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 		return err
 	}
-	for _, setting := range [][2]string{{"http.receivepack", "true"}, {"gc.auto", "0"}} {
-		if err := git(nil, "-C", dir, "config", setting[0], setting[1]); err != nil {
-			return err
-		}
+	half, err := os.MkdirTemp(filepath.Dir(dir), "month-*")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(half)
+	if err := git(nil, "init", "-q", "--bare", "-b", Branch, half); err != nil {
+		return err
 	}
 	stream, w := io.Pipe()
 	go func() {
 		buffered := bufio.NewWriterSize(w, 1<<16)
-		write(buffered, commits)
+		write(buffered)
 		w.CloseWithError(buffered.Flush())
 	}()
-	return git(stream, "-C", dir, "fast-import", "--quiet", "--depth=50")
+	if err := git(stream, "-C", half, "fast-import", "--quiet", "--depth=50"); err != nil {
+		return err
+	}
+	return os.Rename(half, dir)
+}
+
+// git runs git without any user's settings.
+func git(stdin io.Reader, args ...string) error {
+	cmd := exec.Command("git", args...)
+	cmd.Env = append(os.Environ(), "GIT_CONFIG_GLOBAL="+os.DevNull, "GIT_CONFIG_SYSTEM="+os.DevNull)
+	cmd.Stdin = stdin
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w\n%s", cmd, err, out)
+	}
+	return nil
 }
 
 // write writes the month as git fast-import reads it. A failed write shows at the flush.
-func write(w io.Writer, commits int) {
+func write(w io.Writer) {
 	made, runs := 0, 0
 	var files []string // pairs of path and content
 	for day := range Days {
@@ -101,9 +139,9 @@ func instant(day, report int) time.Time {
 	return time.Date(2026, 11, 1+day, 6, 2*report, 0, 0, time.FixedZone("CET", 3600))
 }
 
-// ID is a run's id: no real one, but one that nothing else has.
+// ID is a run's id, as runner.NewRunID makes it.
 func ID(day, report, asset int) string {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%d/%d/%d", day, report, asset))
+	sum := sha256.Sum256([]byte(ReportName(report) + "\x00" + instant(day, report).UTC().Format(time.RFC3339) + "\x00" + AssetName(asset)))
 	return strings.ToLower(base32.StdEncoding.EncodeToString(sum[:]))[:20]
 }
 
