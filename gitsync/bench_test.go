@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"nbpress/internal/testenv"
 	busy "nbpress/internal/testenv/month"
 )
 
@@ -43,7 +44,7 @@ func BenchmarkCommit(b *testing.B) {
 
 // committer commits a file as the agent does, which keeps its ledger open.
 func committer(b *testing.B) func(name string) {
-	l, err := OpenLedger(LedgerOptions{URL: serveGit(b, busy.Clone(b), nil), Dir: b.TempDir()})
+	l, err := OpenLedger(LedgerOptions{URL: serveGit(b, busy.Clone(b, testenv.Root(b)), nil), Dir: b.TempDir()})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -58,7 +59,7 @@ func committer(b *testing.B) func(name string) {
 // gitCommitter commits a file with the git command line.
 func gitCommitter(b *testing.B) func(name string) {
 	clone := filepath.Join(b.TempDir(), "clone")
-	execGit(b, ".", "clone", "-q", "--depth", "1", "-b", busy.Branch, serveGit(b, busy.Clone(b), nil), clone)
+	execGit(b, ".", "clone", "-q", "--depth", "1", "-b", busy.Branch, serveGit(b, busy.Clone(b, testenv.Root(b)), nil), clone)
 	return func(name string) {
 		if err := os.WriteFile(filepath.Join(clone, name), []byte(busy.Manifest(29, 3, 1)), 0o644); err != nil {
 			b.Fatal(err)

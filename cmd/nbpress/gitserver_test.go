@@ -14,13 +14,13 @@ import (
 // gitServer serves a folder of bare repositories with git's own http-backend. It can go
 // away and come back at the same address.
 type gitServer struct {
-	t       *testing.T
+	t       testing.TB
 	root    string
 	address string // of the listener, chosen at the first start
 	server  *http.Server
 }
 
-func newGitServer(t *testing.T, root string) *gitServer {
+func newGitServer(t testing.TB, root string) *gitServer {
 	t.Helper()
 	s := &gitServer{t: t, root: root, address: "127.0.0.1:0"}
 	s.start()

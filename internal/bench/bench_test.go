@@ -23,6 +23,9 @@ pkg: example/b
 BenchmarkNext/per-day       	     100	        20 ns/op
 --- BENCH: BenchmarkLogs-2
 `
+	if got := parseBenchmarks(output).metric("BenchmarkNext/*/5", "MiB"); got != 4.1 {
+		t.Errorf("metric() = %v, want 4.1", got)
+	}
 	var got []string
 	for _, m := range parseBenchmarks(output) {
 		got = append(got, strings.Join([]string{m.pkg, m.name, median(m.perOp).String(), m.others}, "|"))

@@ -27,6 +27,8 @@ var pairs = [...]pair{
 	{"5 MB of prints, median, peer: jupyter_client", "BenchmarkExecute/print_5MB", "BenchmarkPeer/print_5MB", 1},
 	{"page of 1,000 rows in one language, peer: plain Jinja2", "BenchmarkRender/one_language", "BenchmarkRender/plain_jinja2", 1.3},
 	{"the same in ten languages, each of them", "BenchmarkRender/ten_languages", "BenchmarkRender/plain_jinja2", 0.3},
+	{"a manifest onto 20,000 commits, median, peer: git add, commit, push", "BenchmarkCommit/nbpress_median", "BenchmarkCommit/git_median", 1.3},
+	{"list of a month of 30,000 manifests, no mirror, peer: git clone --depth 1", "BenchmarkLook/list_first", "BenchmarkLook/git_clone", 0},
 }
 
 // limits are times that are promised without a peer.
@@ -36,6 +38,22 @@ var limits = [...]struct {
 }{
 	{"kernel's death noticed", "BenchmarkDeath", 50 * time.Millisecond},
 	{"preview, from a saved template to its page", "BenchmarkPreview", 300 * time.Millisecond},
+	{"a manifest onto a month of 30,000, 95th percentile", "BenchmarkCommit/nbpress_p95", 300 * time.Millisecond},
+	{"list of that month, by URL", "BenchmarkLook/list", time.Second},
+	{"list of that month, from a clone", "BenchmarkLook/list_clone", time.Second},
+	{"list of all errors of that month", "BenchmarkLook/list_errors", time.Second},
+	{"show of a run of that month, by its id", "BenchmarkLook/show_id", time.Second},
+	{"show of a run of that month, the latest", "BenchmarkLook/show_latest", time.Second},
+}
+
+// sizes are amounts that are promised, or only told, in the unit that the benchmark
+// reports.
+var sizes = [...]struct {
+	name, ours, unit string
+	limit            float64 // 0: none is promised
+}{
+	{"agent's memory with a ledger of 20,000 commits, peak", "BenchmarkAgentMemory", "MiB", 60},
+	{"ledger after git gc, at 1,000 runs a day", "BenchmarkGrowth", "B/run", 0},
 }
 
 // measurement is one Go benchmark's lines; its values stand in their lines' order.
@@ -145,6 +163,20 @@ func (all measurements) median(name string) time.Duration {
 	for _, m := range all {
 		if m.name == name {
 			return median(m.perOp)
+		}
+	}
+	return 0
+}
+
+// metric returns what a benchmark reports beside its time, 0 where it does not.
+func (all measurements) metric(name, unit string) float64 {
+	for _, m := range all {
+		fields := strings.Fields(m.others)
+		if at := slices.Index(fields, unit); m.name == name && at > 0 {
+			value, err := strconv.ParseFloat(fields[at-1], 64)
+			if err == nil {
+				return value
+			}
 		}
 	}
 	return 0

@@ -79,6 +79,17 @@ func run(ctx context.Context, out io.Writer, rounds int) error {
 		}
 		fmt.Fprintf(table, "%s\t%v\t-\t-\t<= %v %s\t\n", l.name, readable(took), l.limit, verdict(took <= l.limit))
 	}
+	for _, z := range sizes {
+		size := measured.metric(z.ours, z.unit)
+		if size == 0 {
+			return fmt.Errorf("%s: no benchmark %s with %s", z.name, z.ours, z.unit)
+		}
+		promise := "-"
+		if z.limit > 0 {
+			promise = fmt.Sprintf("<= %.0f %s %s", z.limit, z.unit, verdict(size <= z.limit))
+		}
+		fmt.Fprintf(table, "%s\t%.1f %s\t-\t-\t%s\t\n", z.name, size, z.unit, promise)
+	}
 	if err := table.Flush(); err != nil {
 		return err
 	}

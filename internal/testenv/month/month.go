@@ -16,8 +16,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"nbpress/internal/testenv"
 )
 
 // Branch is where the month stands.
@@ -36,11 +34,12 @@ const (
 const commits = 20_000
 
 // Clone returns a bare repository with the month, for the test alone, whose pushes may
-// come over http. The first one is made under build/, which takes seconds.
-func Clone(t testing.TB) string {
+// come over http. The first one is made in build/ of the module's root, which takes
+// seconds.
+func Clone(t testing.TB, root string) string {
 	t.Helper()
 	sum := sha256.Sum256([]byte(Manifest(0, 0, 0) + Manifest(0, 0, 7) + slotRecord(0, 0)))
-	original := filepath.Join(testenv.Root(t), "build", "month-"+hex.EncodeToString(sum[:4])+".git")
+	original := filepath.Join(root, "build", "month-"+hex.EncodeToString(sum[:4])+".git")
 	if _, err := os.Stat(original); err != nil {
 		if err := build(original); err != nil {
 			t.Fatal(err)
@@ -84,10 +83,8 @@ func build(dir string) error {
 	return os.Rename(half, dir)
 }
 
-// git runs git without any user's settings.
 func git(stdin io.Reader, args ...string) error {
 	cmd := exec.Command("git", args...)
-	cmd.Env = append(os.Environ(), "GIT_CONFIG_GLOBAL="+os.DevNull, "GIT_CONFIG_SYSTEM="+os.DevNull)
 	cmd.Stdin = stdin
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("%s: %w\n%s", cmd, err, out)
