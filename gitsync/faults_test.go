@@ -42,17 +42,21 @@ func calls(t *testing.T, notes string) int {
 	return len(data) / len("x\n")
 }
 
-// overTransports runs a test over a path and over git's http-backend.
-func overTransports(t *testing.T, test func(t *testing.T, bare, address string)) {
-	for name, serve := range map[string]bool{"path": false, "http": true} {
+// overTransports runs a test over a path, git's http-backend and sshd. It is given the
+// options of a ledger there.
+func overTransports(t *testing.T, test func(t *testing.T, bare string, o LedgerOptions)) {
+	for name, options := range map[string]func(*testing.T, string) LedgerOptions{
+		"path": func(_ *testing.T, bare string) LedgerOptions { return LedgerOptions{URL: bare} },
+		"http": func(t *testing.T, bare string) LedgerOptions { return LedgerOptions{URL: serveGit(t, bare, nil)} },
+		"ssh": func(t *testing.T, bare string) LedgerOptions {
+			server := serveSSH(t)
+			return LedgerOptions{URL: server.url(t, bare), Auth: server.auth()}
+		},
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			bare := newBare(t)
-			address := bare
-			if serve {
-				address = serveGit(t, bare, nil)
-			}
-			test(t, bare, address)
+			test(t, bare, options(t, bare))
 		})
 	}
 }
@@ -72,14 +76,17 @@ func TestLedger_PushesThatGoWrongLandOnce(t *testing.T) {
 		"a lock on the branch, for a while":     {"pre-receive", "[ $(wc -l <$notes/calls) -ge 3 ] && rm -f refs/heads/" + month + ".lock\nexit 0\n", 3, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			overTransports(t, func(t *testing.T, bare, address string) {
-				notes := hook(t, bare, c.hook, c.script)
+			overTransports(t, func(t *testing.T, bare string, o LedgerOptions) {
+				pushes := hook(t, bare, "pre-receive", "")
+				if notes := hook(t, bare, c.hook, c.script); c.hook == "pre-receive" {
+					pushes = notes
+				}
 				if c.lock {
 					lockBranch(t, bare)
 				}
-				l := openLedger(t, LedgerOptions{URL: address})
+				l := openLedger(t, o)
 				first := commit(t, l, put1("a", "1"))
-				if got := calls(t, notes); got != c.pushes {
+				if got := calls(t, pushes); got != c.pushes {
 					t.Errorf("%d pushes, want %d", got, c.pushes)
 				}
 				second := commit(t, l, put1("b", "2"))
@@ -125,17 +132,19 @@ func TestLedger_ALockThatStaysIsAnErrorAndTheNextTryLands(t *testing.T) {
 
 func TestLedger_AnAnswerAfterTheTimeoutLandsOnce(t *testing.T) {
 	t.Parallel()
-	overTransports(t, func(t *testing.T, bare, address string) {
+	overTransports(t, func(t *testing.T, bare string, o LedgerOptions) {
+		pushes := hook(t, bare, "pre-receive", "")
 		notes := hook(t, bare, "post-receive", once+"first && while [ ! -e $notes/go ]; do sleep 0.1; done\nexit 0\n")
 		t.Cleanup(func() { os.WriteFile(filepath.Join(notes, "go"), nil, 0o600) })
-		l := openLedger(t, LedgerOptions{URL: address, Timeout: 4 * time.Second})
+		o.Timeout = 4 * time.Second
+		l := openLedger(t, o)
 		first := commit(t, l, put1("a", "1"))
 		if got := execGit(t, bare, "rev-parse", month); got != first.Hash {
 			t.Errorf("Commit() = %s, landed %s", first.Hash, got)
 		}
 		commit(t, l, put1("b", "2"))
-		if got := count(t, bare, month); got != "2" || calls(t, notes) != 2 {
-			t.Errorf("%s commits by %d pushes, want 2 by 2", got, calls(t, notes))
+		if got := count(t, bare, month); got != "2" || calls(t, pushes) != 2 {
+			t.Errorf("%s commits by %d pushes, want 2 by 2", got, calls(t, pushes))
 		}
 		sound(t, bare, month)
 	})
@@ -269,28 +278,21 @@ func TestLedger_RacingWritersAllLand(t *testing.T) {
 }
 
 func TestLedger_DeclinedByAHookIsPermanent(t *testing.T) {
-	for name, serve := range map[string]bool{"path": false, "http": true} {
-		t.Run(name, func(t *testing.T) {
-			bare := newBare(t)
-			notes := hook(t, bare, "pre-receive", "echo 'ledger is closed' >&2\nexit 1\n")
-			address := bare
-			if serve {
-				address = serveGit(t, bare, nil)
-			}
-			_, err := openLedger(t, LedgerOptions{URL: address}).Commit(t.Context(), put1("a", "1"))
-			var declined *DeclinedError
-			if !errors.As(err, &declined) {
-				t.Fatalf("Commit() = %v, want a *DeclinedError", err)
-			}
-			want := &DeclinedError{Branch: month, Reason: "pre-receive hook declined", Output: "ledger is closed"}
-			if diff := cmp.Diff(want, declined); diff != "" {
-				t.Errorf("error (-want +got):\n%s", diff)
-			}
-			if n := calls(t, notes); n != 1 {
-				t.Errorf("the hook ran %d times", n)
-			}
-		})
-	}
+	overTransports(t, func(t *testing.T, bare string, o LedgerOptions) {
+		notes := hook(t, bare, "pre-receive", "echo 'ledger is closed' >&2\nexit 1\n")
+		_, err := openLedger(t, o).Commit(t.Context(), put1("a", "1"))
+		var declined *DeclinedError
+		if !errors.As(err, &declined) {
+			t.Fatalf("Commit() = %v, want a *DeclinedError", err)
+		}
+		want := &DeclinedError{Branch: month, Reason: "pre-receive hook declined", Output: "ledger is closed"}
+		if diff := cmp.Diff(want, declined); diff != "" {
+			t.Errorf("error (-want +got):\n%s", diff)
+		}
+		if n := calls(t, notes); n != 1 {
+			t.Errorf("the hook ran %d times", n)
+		}
+	})
 }
 
 func TestLedger_HangingHookDoesNotOutlastTheTimeout(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"os/user"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -21,7 +22,7 @@ import (
 	"golang.org/x/crypto/ssh/knownhosts"
 )
 
-// sshServer runs git for one key, as sshd does for a Git host.
+// sshServer is an sshd that lets one key in.
 type sshServer struct {
 	address    string
 	key        string // file of the private key that it lets in
@@ -55,18 +56,31 @@ func newKnownHosts(t *testing.T, address string, host ssh.Signer) string {
 	return file
 }
 
+// serveSSH has Debian's sshd serve the user who runs the tests, with a configuration,
+// host key and authorized key of its own. Each connection gets a process, as from inetd.
 func serveSSH(t *testing.T) sshServer {
 	t.Helper()
-	host, _ := newKey(t, "host")
-	user, key := newKey(t, "user")
-	config := &ssh.ServerConfig{PublicKeyCallback: func(c ssh.ConnMetadata, offered ssh.PublicKey) (*ssh.Permissions, error) {
-		if c.User() != "git" || string(offered.Marshal()) != string(user.PublicKey().Marshal()) {
-			return nil, errors.New("unknown key")
+	const sshd = "/usr/sbin/sshd"
+	if _, err := os.Stat(sshd); err != nil {
+		t.Fatalf("no ssh server for the tests: %v; install openssh-server", err)
+	}
+	if os.Geteuid() == 0 { // sshd wants it then
+		if err := os.MkdirAll("/run/sshd", 0o755); err != nil {
+			t.Fatal(err)
 		}
-		return nil, nil
-	}}
-	config.AddHostKey(host)
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	}
+	host, hostKey := newKey(t, "host")
+	user, key := newKey(t, "user")
+	dir := t.TempDir()
+	config, authorized := filepath.Join(dir, "sshd_config"), filepath.Join(dir, "authorized_keys")
+	err := errors.Join(
+		os.WriteFile(authorized, ssh.MarshalAuthorizedKey(user.PublicKey()), 0o600),
+		os.WriteFile(config, fmt.Appendf(nil, "HostKey %s\nAuthorizedKeysFile %s\nStrictModes no\nUsePAM no\nPidFile none\n"+
+			"PasswordAuthentication no\nPermitRootLogin prohibit-password\nPrintMotd no\n", hostKey, authorized), 0o600))
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,61 +88,47 @@ func serveSSH(t *testing.T) sshServer {
 	var all sync.WaitGroup
 	all.Go(func() {
 		for {
-			conn, err := listener.Accept()
+			conn, err := listener.AcceptTCP()
 			if err != nil {
 				return
 			}
-			all.Go(func() { serveConn(ctx, conn, config) })
+			all.Go(func() { serveConn(ctx, t.Output(), conn, sshd, "-i", "-e", "-f", config) })
 		}
 	})
-	t.Cleanup(func() { cancel(); listener.Close(); all.Wait() })
-	return sshServer{listener.Addr().String(), key, newKnownHosts(t, listener.Addr().String(), host)}
+	t.Cleanup(func() { listener.Close(); cancel(); all.Wait() })
+	address := listener.Addr().String()
+	return sshServer{address: address, key: key, knownHosts: newKnownHosts(t, address, host)}
 }
 
-func serveConn(ctx context.Context, conn net.Conn, config *ssh.ServerConfig) {
-	defer context.AfterFunc(ctx, func() { conn.Close() })()
-	defer conn.Close()
-	_, channels, requests, err := ssh.NewServerConn(conn, config)
+// serveConn runs a program on a connection.
+func serveConn(ctx context.Context, log io.Writer, conn *net.TCPConn, name string, args ...string) {
+	socket, err := conn.File()
+	conn.Close()
 	if err != nil {
 		return
 	}
-	go ssh.DiscardRequests(requests)
-	for offered := range channels {
-		channel, requests, err := offered.Accept()
-		if err != nil {
-			return
-		}
-		for r := range requests {
-			if r.Type != "exec" {
-				r.Reply(false, nil)
-				continue
-			}
-			r.Reply(true, nil)
-			runGit(ctx, channel, string(r.Payload[4:]))
-			channel.Close()
-		}
-	}
+	defer socket.Close()
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr, cmd.WaitDelay = socket, socket, log, time.Second
+	_ = cmd.Run() // how it ends is the client's to find out
 }
 
-func runGit(ctx context.Context, channel ssh.Channel, command string) {
-	cmd := exec.CommandContext(ctx, "sh", "-c", command)
-	cmd.Stdout, cmd.Stderr, cmd.WaitDelay = channel, channel.Stderr(), time.Second
-	stdin, _ := cmd.StdinPipe()
-	status := struct{ Status uint32 }{1}
-	if cmd.Start() == nil {
-		go func() { io.Copy(stdin, channel); stdin.Close() }()
-		if cmd.Wait() == nil {
-			status.Status = 0
-		}
+// url is the address of a repository for the user who runs the tests.
+func (s sshServer) url(t *testing.T, path string) string {
+	t.Helper()
+	me, err := user.Current()
+	if err != nil {
+		t.Fatal(err)
 	}
-	channel.SendRequest("exit-status", false, ssh.Marshal(status))
+	return fmt.Sprintf("ssh://%s@%s%s", me.Username, s.address, path)
 }
+
+func (s sshServer) auth() Auth { return Auth{Key: s.key, KnownHosts: s.knownHosts} }
 
 func TestSSH_FetchesAndCommits(t *testing.T) {
 	server, bare := serveSSH(t), newBare(t)
 	want := push(t, bare, "main", "First", map[string]string{"a": "1"})
-	auth := Auth{Key: server.key, KnownHosts: server.knownHosts}
-	address := fmt.Sprintf("ssh://git@%s%s", server.address, bare)
+	auth, address := server.auth(), server.url(t, bare)
 
 	r := openRepository(t, Options{URL: address, Auth: auth})
 	if got, _ := fetch(t, r); got.Hash != want || readFile(t, r, got, "a") != "1" {
@@ -146,7 +146,7 @@ func TestSSH_FetchesAndCommits(t *testing.T) {
 func TestSSH_RefusesStrangers(t *testing.T) {
 	server, bare := serveSSH(t), newBare(t)
 	other, otherKey := newKey(t, "other")
-	address := fmt.Sprintf("ssh://git@%s%s", server.address, bare)
+	address := server.url(t, bare)
 	for name, c := range map[string]struct {
 		auth Auth
 		want string
