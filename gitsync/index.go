@@ -34,7 +34,7 @@ func writePack(dir string, pack io.Reader) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
-	index, err := indexPack(pack, file)
+	index, err := indexPack(pack, file, maxHeld)
 	if err != nil {
 		return err
 	}
@@ -62,6 +62,7 @@ type indexer struct {
 	arriving *packfile.Scanner // the pack as it comes
 	stored   *packfile.Scanner // the same, on the disk
 	deltas   int               // bytes in entries
+	held     int               // bytes of objects at a time
 	writer   idxfile.Writer
 	entries  []packed
 	byOffset map[int64][]int         // deltas by where their base stands
@@ -76,11 +77,11 @@ type packed struct {
 }
 
 // indexPack reads a pack, writes it to a file and makes its index. Objects of more than maxObject bytes are
-// left out, and what is a delta of one.
-func indexPack(pack io.Reader, file *os.File) (*idxfile.MemoryIndex, error) {
+// left out, and what is a delta of one, or of more than held bytes of others.
+func indexPack(pack io.Reader, file *os.File, held int) (*idxfile.MemoryIndex, error) {
 	buffered := bufio.NewWriterSize(file, 64<<10)
 	pack = io.TeeReader(pack, buffered)
-	x := &indexer{arriving: packfile.NewScanner(pack), byOffset: map[int64][]int{}, byHash: map[plumbing.Hash][]int{}}
+	x := &indexer{held: held, arriving: packfile.NewScanner(pack), byOffset: map[int64][]int{}, byHash: map[plumbing.Hash][]int{}}
 	_, count, err := x.arriving.Header()
 	if err != nil {
 		return nil, err
@@ -192,7 +193,7 @@ func (x *indexer) resolve(b base) error {
 		if err != nil {
 			return err
 		}
-		if content == nil || held+len(content) > maxHeld {
+		if content == nil || held+len(content) > x.held {
 			continue
 		}
 		hash := plumbing.ComputeHash(b.kind, content)
