@@ -106,7 +106,7 @@ func (t *tree) folder(dir string, depth int) {
 	}
 	for _, entry := range entries {
 		name := path.Join(dir, entry.Name())
-		if t.full || leftOut(name) {
+		if t.full || leftOut(name) && entry.Type()&fs.ModeIrregular == 0 {
 			continue
 		}
 		if !usableName(entry.Name()) {
@@ -133,6 +133,9 @@ func (t *tree) file(name string, entry fs.DirEntry) {
 	switch {
 	case entry.Type()&fs.ModeSymlink != 0:
 		t.problem(name, "a symbolic link", "put the file itself here")
+		return
+	case entry.Type()&fs.ModeIrregular != 0:
+		t.problem(name, irregular(t.fsys, path.Join(t.root, name)), "remove it")
 		return
 	case !entry.Type().IsRegular():
 		t.problem(name, "not a regular file", "remove it")
@@ -161,6 +164,17 @@ func (t *tree) file(name string, entry fs.DirEntry) {
 		return
 	}
 	t.files[name] = data
+}
+
+// irregular says what an entry is that is neither file, folder, link, pipe nor device: of
+// a repository's tree, what it says when it is opened.
+func irregular(fsys fs.FS, name string) string {
+	f, err := fsys.Open(name)
+	if err != nil {
+		return "not a regular file: " + plainError(err)
+	}
+	f.Close()
+	return "not a regular file"
 }
 
 // readLimited reads a file, or of a file that is too large a byte more than MaxFileSize.
