@@ -3,9 +3,12 @@ package gitsync
 import (
 	"bufio"
 	"bytes"
+	"compress/zlib"
+	"crypto/sha1"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"os"
 	"path/filepath"
@@ -27,14 +30,16 @@ const (
 
 // writePack stores a pack in the folder dir, with its index. go-git can do the same,
 // but inflates every object twice and the largest as a whole: a blob of a gigabyte,
-// which nobody reads, would take a gigabyte of memory.
-func writePack(dir string, pack io.Reader) (err error) {
+// which nobody reads, would take a gigabyte of memory. It also knows no thin packs, in
+// which there are deltas of what is known already, and without those a remote sends all
+// files of a branch again for each new commit.
+func writePack(dir string, pack io.Reader, known lookup) (err error) {
 	file, err := os.CreateTemp(dir, tempPack)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
-	index, err := indexPack(pack, file, maxHeld)
+	index, err := indexPack(pack, file, maxHeld, known)
 	if err != nil {
 		return err
 	}
@@ -57,6 +62,9 @@ func writeIndex(dir, name string, index *idxfile.MemoryIndex) error {
 	return os.Rename(file.Name(), name)
 }
 
+// lookup returns an object that was known before.
+type lookup func(plumbing.Hash) (plumbing.ObjectType, []byte, error)
+
 // indexer finds the names of a pack's objects.
 type indexer struct {
 	arriving *packfile.Scanner // the pack as it comes
@@ -78,7 +86,7 @@ type packed struct {
 
 // indexPack reads a pack, writes it to a file and makes its index. Objects of more than maxObject bytes are
 // left out, and what is a delta of one, or of more than held bytes of others.
-func indexPack(pack io.Reader, file *os.File, held int) (*idxfile.MemoryIndex, error) {
+func indexPack(pack io.Reader, file *os.File, held int, known lookup) (*idxfile.MemoryIndex, error) {
 	buffered := bufio.NewWriterSize(file, 64<<10)
 	pack = io.TeeReader(pack, buffered)
 	x := &indexer{held: held, arriving: packfile.NewScanner(pack), byOffset: map[int64][]int{}, byHash: map[plumbing.Hash][]int{}}
@@ -108,6 +116,11 @@ func indexPack(pack io.Reader, file *os.File, held int) (*idxfile.MemoryIndex, e
 	for _, b := range bases {
 		if err := x.resolve(b); err != nil {
 			return nil, fmt.Errorf("delta of a pack: %w", err)
+		}
+	}
+	if len(x.byHash) > 0 {
+		if checksum, err = x.complete(file, count, checksum, known); err != nil {
+			return nil, err
 		}
 	}
 	if err := x.writer.OnFooter(checksum); err != nil {
@@ -246,4 +259,66 @@ func (x *indexer) apply(content []byte, entry packed) ([]byte, error) {
 		return []byte{}, nil
 	}
 	return packfile.PatchDelta(content, delta)
+}
+
+// complete makes a thin pack one that stands for itself, as git index-pack --fix-thin
+// does: the bases that it lacks are put at its end. Deltas of what is not known, since it
+// is too large, stay out of the index. It returns the pack's new checksum.
+func (x *indexer) complete(file *os.File, count uint32, checksum plumbing.Hash, known lookup) (plumbing.Hash, error) {
+	end, err := file.Seek(-int64(len(checksum)), io.SeekEnd)
+	if err != nil {
+		return checksum, err
+	}
+	var bases []base
+	for hash := range x.byHash {
+		kind, content, err := known(hash)
+		if errors.Is(err, plumbing.ErrObjectNotFound) {
+			continue
+		}
+		if err != nil {
+			return checksum, err
+		}
+		entry := encodeEntry(kind, content)
+		if _, err := file.WriteAt(entry, end); err != nil {
+			return checksum, err
+		}
+		x.writer.Add(hash, uint64(end), crc32.ChecksumIEEE(entry))
+		bases = append(bases, base{kind, end, hash})
+		end += int64(len(entry))
+	}
+	if _, err := file.WriteAt(binary.BigEndian.AppendUint32(nil, count+uint32(len(bases))), int64(len("PACK")+4)); err != nil {
+		return checksum, err
+	}
+	sum := sha1.New()
+	if _, err := io.Copy(sum, io.NewSectionReader(file, 0, end)); err != nil {
+		return checksum, err
+	}
+	checksum = plumbing.Hash(sum.Sum(nil))
+	if _, err := file.WriteAt(checksum[:], end); err != nil {
+		return checksum, err
+	}
+	for _, b := range bases {
+		if err := x.resolve(b); err != nil {
+			return checksum, fmt.Errorf("delta of what was known: %w", err)
+		}
+	}
+	return checksum, nil
+}
+
+// encodeEntry writes an object as it stands in a pack: kind and size, then its content,
+// compressed.
+func encodeEntry(kind plumbing.ObjectType, content []byte) []byte {
+	size := uint64(len(content))
+	first := byte(kind)<<4 | byte(size&15)
+	var b bytes.Buffer
+	if size >>= 4; size > 0 {
+		b.WriteByte(first | 0x80)
+		b.Write(binary.AppendUvarint(nil, size))
+	} else {
+		b.WriteByte(first)
+	}
+	w := zlib.NewWriter(&b)
+	w.Write(content) // to memory: neither returns an error
+	w.Close()
+	return b.Bytes()
 }

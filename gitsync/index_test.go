@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -42,6 +43,11 @@ func somePack(t testing.TB, args ...string) []byte {
 	return must(os.ReadFile(made + "-" + hash + ".pack"))
 }
 
+// unknown is a lookup where nothing was there before.
+func unknown(plumbing.Hash) (plumbing.ObjectType, []byte, error) {
+	return plumbing.InvalidObject, nil, plumbing.ErrObjectNotFound
+}
+
 func TestIndexPack_AgreesWithGit(t *testing.T) {
 	for name, args := range map[string][]string{
 		"deltas by offset": {"--delta-base-offset", "--window=30", "--depth=30"},
@@ -51,7 +57,7 @@ func TestIndexPack_AgreesWithGit(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			pack := somePack(t, args...)
 			dir, gits := t.TempDir(), filepath.Join(t.TempDir(), "git.pack")
-			if err := writePack(dir, bytes.NewReader(pack)); err != nil {
+			if err := writePack(dir, bytes.NewReader(pack), unknown); err != nil {
 				t.Fatal(err)
 			}
 			if err := os.WriteFile(gits, pack, 0o600); err != nil {
@@ -73,6 +79,53 @@ func TestIndexPack_AgreesWithGit(t *testing.T) {
 	}
 }
 
+func TestRepository_TakesOnlyWhatIsNew(t *testing.T) {
+	for _, transport := range []string{"path", "http"} {
+		t.Run(transport, func(t *testing.T) {
+			bare, files := newBare(t), map[string]string{}
+			for n := range 100 {
+				files[fmt.Sprintf("d%d/f", n)] = fmt.Sprint(n, strings.Repeat("x", 1000+n))
+			}
+			push(t, bare, "main", "First", files)
+			address := bare
+			if transport == "http" {
+				address = serveGit(t, bare, nil)
+			}
+			r := openRepository(t, Options{URL: address})
+			first, _ := fetch(t, r)
+			for n := range 3 {
+				changed := files["d7/f"] + fmt.Sprint("changed ", n)
+				push(t, bare, "main", "Next", map[string]string{"d7/f": changed})
+				next, _ := fetch(t, r)
+				if got := readFile(t, r, next, "d7/f"); got != changed {
+					t.Errorf("the changed file holds %d bytes, want %d", len(got), len(changed))
+				}
+				if got := readFile(t, r, next, "d8/f"); got != files["d8/f"] {
+					t.Errorf("a file that stayed holds %d bytes", len(got))
+				}
+			}
+			if got := readFile(t, r, first, "d7/f"); got != files["d7/f"] {
+				t.Errorf("the first commit's file holds %d bytes", len(got))
+			}
+			packs, _ := filepath.Glob(filepath.Join(r.mirror.objects().packs(), "*.idx"))
+			var objects []int
+			for _, pack := range packs {
+				list := execGitInput(t, ".", must(os.ReadFile(pack)), "show-index")
+				objects = append(objects, strings.Count(list, "\n")+1)
+				gits := filepath.Join(t.TempDir(), "idx")
+				execGit(t, ".", "index-pack", "-o", gits, strings.TrimSuffix(pack, "idx")+"pack")
+				if !bytes.Equal(must(os.ReadFile(gits)), must(os.ReadFile(pack))) {
+					t.Errorf("the index of %s differs from git's", pack)
+				}
+			}
+			slices.Sort(objects)
+			if len(objects) != 4 || objects[2] > 8 || objects[3] < 200 {
+				t.Errorf("packs of %v objects, want one of all and three of what changed", objects)
+			}
+		})
+	}
+}
+
 func TestIndexPack_RefusesWhatIsDamaged(t *testing.T) {
 	pack := somePack(t, "--delta-base-offset")
 	flipped := bytes.Clone(pack)
@@ -81,7 +134,7 @@ func TestIndexPack_RefusesWhatIsDamaged(t *testing.T) {
 		"nothing": {}, "no pack": []byte("HTTP/1.1 200 OK\n\nHello, I am a page"), "cut": pack[:len(pack)/2], "one byte short": pack[:len(pack)-1], "one bit": flipped,
 	} {
 		dir := t.TempDir()
-		if err := writePack(dir, bytes.NewReader(data)); err == nil {
+		if err := writePack(dir, bytes.NewReader(data), unknown); err == nil {
 			t.Errorf("%s: taken as a pack", name)
 		}
 		if packs, _ := filepath.Glob(filepath.Join(dir, "pack-*")); len(packs) > 0 {
@@ -97,7 +150,7 @@ func FuzzIndexPack(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		file := must(os.CreateTemp(t.TempDir(), ""))
 		defer file.Close()
-		index, err := indexPack(bytes.NewReader(data), file, maxHeld)
+		index, err := indexPack(bytes.NewReader(data), file, maxHeld, unknown)
 		if err == nil && must(index.Count()) > int64(len(data)) {
 			t.Error("more objects than bytes")
 		}
@@ -195,7 +248,7 @@ func TestIndexPack_ALongChainOfLargeObjectsIsNotHeldAtOnce(t *testing.T) {
 	}
 	file := must(os.CreateTemp(t.TempDir(), ""))
 	defer file.Close()
-	index, err := indexPack(bytes.NewReader(pack), file, 3*size)
+	index, err := indexPack(bytes.NewReader(pack), file, 3*size, unknown)
 	if err != nil {
 		t.Fatal(err)
 	}

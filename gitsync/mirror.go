@@ -230,6 +230,9 @@ func download(ctx context.Context, s transport.UploadPackSession, advertised ref
 			// ancestors would leave out files that come back from them.
 			request.Haves = []plumbing.Hash{have}
 			request.Shallows = []plumbing.Hash{have}
+			// Git leaves out what have's tree holds for thin packs only. All servers make
+			// them, so it need not be asked for: go-git hides whether they say so.
+			request.Capabilities.Set(capability.ThinPack)
 		}
 	}
 	response, err := s.UploadPack(ctx, request)

@@ -54,9 +54,59 @@ func (o *objects) newStore() *filesystem.Storage {
 	})
 }
 
+// contentsFile lists the packs that must be there.
+const contentsFile = "contents"
+
+// contents are the packs' names and sizes, a line each.
+func (o *objects) contents() (string, error) {
+	packs, err := filepath.Glob(filepath.Join(o.packs(), "*.pack"))
+	var b strings.Builder
+	for _, pack := range packs {
+		info, statErr := os.Stat(pack)
+		if err = errors.Join(err, statErr); statErr == nil {
+			fmt.Fprintf(&b, "%s %d\n", info.Name(), info.Size())
+		}
+	}
+	return b.String(), err
+}
+
+func (o *objects) writeContents() error {
+	list, err := o.contents()
+	if err != nil {
+		return err
+	}
+	temporary := filepath.Join(o.packs(), "tmp_contents")
+	if err := os.WriteFile(temporary, []byte(list), 0o644); err != nil {
+		return err
+	}
+	return os.Rename(temporary, filepath.Join(o.packs(), contentsFile))
+}
+
+// complete reports whether no pack was lost or cut since it was written: each holds
+// only what those before it lack.
+func (o *objects) complete() bool {
+	now, err := o.contents()
+	if err != nil {
+		return false
+	}
+	listed, err := os.ReadFile(filepath.Join(o.packs(), contentsFile))
+	if err != nil {
+		return now == ""
+	}
+	for line := range strings.Lines(string(listed)) {
+		if !strings.Contains(now, line) {
+			return false
+		}
+	}
+	return true
+}
+
 // sound reports whether every branch has its commit and its root, and
-// whether the packs have readable indexes.
+// whether the packs are there and have readable indexes.
 func (o *objects) sound() bool {
+	if !o.complete() {
+		return false
+	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if err := o.store.HasEncodedObject(plumbing.ZeroHash); !errors.Is(err, plumbing.ErrObjectNotFound) {
@@ -85,12 +135,12 @@ func (o *objects) sound() bool {
 func (o *objects) addPack(pack io.Reader) error {
 	err := os.MkdirAll(o.packs(), 0o755)
 	if err == nil {
-		err = writePack(o.packs(), pack)
+		err = writePack(o.packs(), pack, o.known)
 	}
 	if err != nil {
 		return errors.Join(fmt.Errorf("pack: %w", err), o.dropPartialPacks())
 	}
-	if err := syncFiles(o.packs()); err != nil {
+	if err := errors.Join(o.writeContents(), syncFiles(o.packs())); err != nil {
 		return err
 	}
 	o.mu.Lock()
@@ -200,6 +250,18 @@ func (o *objects) read(kind plumbing.ObjectType, hash plumbing.Hash) ([]byte, er
 	}
 	data, err := io.ReadAll(r)
 	return data, errors.Join(err, r.Close())
+}
+
+// known returns an object of any kind.
+func (o *objects) known(hash plumbing.Hash) (plumbing.ObjectType, []byte, error) {
+	o.mu.Lock()
+	found, err := o.object(plumbing.AnyObject, hash)
+	o.mu.Unlock()
+	if err != nil {
+		return plumbing.InvalidObject, nil, err
+	}
+	data, err := o.read(found.Type(), hash)
+	return found.Type(), data, err
 }
 
 // object is for callers that hold mu, which they keep while they read from it.

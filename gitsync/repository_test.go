@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -217,20 +219,42 @@ func TestRepository_GivesUpOnASilentRemote(t *testing.T) {
 }
 
 func TestRepository_StartsOverWhenTheMirrorIsDamaged(t *testing.T) {
-	bare, dir := newBare(t), t.TempDir()
-	push(t, bare, "main", "First", map[string]string{"a": "1"})
-	r := openRepository(t, Options{URL: bare, Dir: dir})
-	fetch(t, r)
-	if err := os.RemoveAll(r.mirror.objects().packs()); err != nil {
-		t.Fatal(err)
+	packs := func(r *Repository) []string { // the oldest first
+		packs, _ := filepath.Glob(filepath.Join(r.mirror.objects().packs(), "*.pack"))
+		slices.SortFunc(packs, func(a, b string) int {
+			return must(os.Stat(a)).ModTime().Compare(must(os.Stat(b)).ModTime())
+		})
+		return packs
 	}
-	r = openRepository(t, Options{URL: bare, Dir: dir})
-	if c, ok := r.Head(); ok {
-		t.Errorf("Head() = %v, which cannot be read", c)
-	}
-	commit, _ := fetch(t, r)
-	if got := readFile(t, r, commit, "a"); got != "1" {
-		t.Errorf("a = %q", got)
+	for name, damage := range map[string]func(r *Repository) error{
+		"all packs lost": func(r *Repository) error { return os.RemoveAll(r.mirror.objects().packs()) },
+		"the first is cut": func(r *Repository) error {
+			return errors.Join(os.Chmod(packs(r)[0], 0o600), os.Truncate(packs(r)[0], 50))
+		},
+		"the first is lost": func(r *Repository) error {
+			first := packs(r)[0]
+			return errors.Join(os.Remove(first), os.Remove(strings.TrimSuffix(first, "pack")+"idx"))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bare, dir := newBare(t), t.TempDir()
+			push(t, bare, "main", "First", map[string]string{"a/f": "1", "b/f": "2"})
+			r := openRepository(t, Options{URL: bare, Dir: dir})
+			fetch(t, r)
+			push(t, bare, "main", "Next", map[string]string{"b/f": "3"})
+			fetch(t, r)
+			if err := damage(r); err != nil {
+				t.Fatal(err)
+			}
+			r = openRepository(t, Options{URL: bare, Dir: dir})
+			if c, ok := r.Head(); ok {
+				t.Errorf("Head() = %v, which cannot be read", c)
+			}
+			commit, _ := fetch(t, r)
+			if got := readFile(t, r, commit, "a/f") + readFile(t, r, commit, "b/f"); got != "13" {
+				t.Errorf("the files hold %q", got)
+			}
+		})
 	}
 }
 

@@ -165,7 +165,9 @@ func (t *tree) folder(hash plumbing.Hash, depth int) (folder, error) {
 }
 
 // entries counts what a walk would meet below a folder, up to a little more than
-// maxEntries. What cannot be read counts as nothing. The caller holds mu.
+// maxEntries. What cannot be read counts as nothing, and so does what is below a folder
+// that is refused for itself: the smallest that is a bomb is named, not all around it.
+// The caller holds mu.
 func (t *tree) entries(hash plumbing.Hash, depth int) int {
 	if depth > maxDepth {
 		return 0
@@ -181,7 +183,9 @@ func (t *tree) entries(hash plumbing.Hash, depth int) int {
 	n := len(nodes)
 	for _, child := range nodes {
 		if child.mode.IsDir() && n <= maxEntries {
-			n += t.entries(child.hash, depth+1)
+			if below := t.entries(child.hash, depth+1); below <= maxEntries {
+				n += below
+			}
 		}
 	}
 	t.counts[at] = n
@@ -313,7 +317,7 @@ func (t *tree) ReadDir(name string) ([]fs.DirEntry, error) {
 	nodes = t.withoutBombs(nodes, depth)
 	entries := make([]fs.DirEntry, len(nodes))
 	for i, n := range nodes {
-		entries[i] = dirEntry{info{t, n}, path.Join(name, n.name)}
+		entries[i] = dirEntry{info{t, n}, name}
 	}
 	return entries, nil
 }
@@ -344,11 +348,16 @@ func (i info) Sys() any { return i.node.hash.String() }
 
 type dirEntry struct {
 	info
-	path string
+	folder string
 }
 
 // Info asks for the size.
-func (e dirEntry) Info() (fs.FileInfo, error) { return describe(e.tree, e.node, e.path) }
+func (e dirEntry) Info() (fs.FileInfo, error) {
+	return describe(e.tree, e.node, path.Join(e.folder, e.node.name))
+}
+
+// Refused says why the entry cannot be opened, "" where it can.
+func (e dirEntry) Refused() string { return e.node.refused }
 
 // String is fs.FormatDirEntry's.
 func (e dirEntry) String() string { return fs.FormatDirEntry(e) }

@@ -50,7 +50,7 @@ func (s *gitServer) stop() { s.server.Close() }
 func (s *gitServer) url(repo string) string { return "http://" + s.address + "/" + repo }
 
 // newBareRepo makes an empty repository that takes pushes over http.
-func newBareRepo(t *testing.T, dir string) {
+func newBareRepo(t testing.TB, dir string) {
 	t.Helper()
 	runGit(t, ".", "init", "-q", "--bare", "-b", "main", dir)
 	runGit(t, dir, "config", "http.receivepack", "true")

@@ -42,29 +42,25 @@ const safeNameWords = "letters, digits and . _ -, at most 63, first a letter or 
 // nor into node_modules. Reports may stand inside each other.
 func Find(fsys fs.FS) ([]string, error) {
 	var found []string
-	folders := 0
-	err := fs.WalkDir(fsys, ".", func(name string, entry fs.DirEntry, err error) error {
-		switch {
-		case err != nil:
-			return err
-		case entry.IsDir():
-			folders++
-			if folders > maxFolders {
-				return fmt.Errorf("more than %d folders", maxFolders)
-			}
-			if name != "." && (strings.HasPrefix(entry.Name(), ".") || entry.Name() == "node_modules") {
-				return fs.SkipDir
-			}
-		case entry.Name() == ConfigFile:
-			found = append(found, path.Dir(name))
-			if len(found) > MaxReports {
-				return fmt.Errorf("more than %d reports", MaxReports)
+	folders := []string{"."}
+	for n := 0; n < len(folders); n++ {
+		if n == maxFolders {
+			return nil, fmt.Errorf("find reports: more than %d folders", maxFolders)
+		}
+		entries, err := fs.ReadDir(fsys, folders[n])
+		if err != nil {
+			return nil, fmt.Errorf("find reports: %w", err)
+		}
+		for _, entry := range entries {
+			switch name := entry.Name(); {
+			case entry.IsDir() && !strings.HasPrefix(name, ".") && name != "node_modules":
+				folders = append(folders, path.Join(folders[n], name))
+			case name == ConfigFile && !entry.IsDir():
+				if found = append(found, folders[n]); len(found) > MaxReports {
+					return nil, fmt.Errorf("find reports: more than %d reports", MaxReports)
+				}
 			}
 		}
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("find reports: %w", err)
 	}
 	return sortedUnique(found), nil
 }
@@ -135,7 +131,7 @@ func (t *tree) file(name string, entry fs.DirEntry) {
 		t.problem(name, "a symbolic link", "put the file itself here")
 		return
 	case entry.Type()&fs.ModeIrregular != 0:
-		t.problem(name, irregular(t.fsys, path.Join(t.root, name)), "remove it")
+		t.problem(name, irregular(entry), "remove it")
 		return
 	case !entry.Type().IsRegular():
 		t.problem(name, "not a regular file", "remove it")
@@ -166,14 +162,12 @@ func (t *tree) file(name string, entry fs.DirEntry) {
 	t.files[name] = data
 }
 
-// irregular says what an entry is that is neither file, folder, link, pipe nor device: of
-// a repository's tree, what it says when it is opened.
-func irregular(fsys fs.FS, name string) string {
-	f, err := fsys.Open(name)
-	if err != nil {
-		return "not a regular file: " + plainError(err)
+// irregular says what an entry is that is neither file, folder, link, pipe nor device. A
+// repository's tree knows why it shows one so.
+func irregular(entry fs.DirEntry) string {
+	if e, ok := entry.(interface{ Refused() string }); ok && e.Refused() != "" {
+		return "not a regular file: " + e.Refused()
 	}
-	f.Close()
 	return "not a regular file"
 }
 
