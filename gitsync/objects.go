@@ -28,7 +28,8 @@ const cacheSize = 8 * cache.MiByte
 // points to it. What this process pushed stays in memory: go-git's loose objects
 // do not survive a power cut, and the remote gives it all back.
 type objects struct {
-	dir string
+	dir     string
+	folders *folders
 
 	mu     sync.Mutex // guards what follows: go-git's storage is not safe for concurrent use
 	store  *filesystem.Storage
@@ -39,7 +40,7 @@ type objects struct {
 
 // openObjects opens the bare repository dir, making it where there is none.
 func openObjects(dir string) (*objects, error) {
-	o := &objects{dir: dir}
+	o := &objects{dir: dir, folders: newFolders()}
 	o.store = o.newStore()
 	o.forgetPushed()
 	if err := o.dropPartialPacks(); err != nil {

@@ -32,17 +32,28 @@ const maxDepth = 64
 // that name each other many times over make billions, and a walk without end.
 const maxEntries = 500_000
 
-// tree is the file system of one commit. Folders are read once, when they are
-// first asked for.
+// tree is the file system of one commit.
 type tree struct {
 	objects *objects
 	root    plumbing.Hash
 	time    time.Time // of the commit: files have no other
 	maxFile int64
+}
 
+// maxFolders is how many entries of folders are kept in memory.
+const maxFolders = 120_000
+
+// folders are a mirror's folders, each read when it is first asked for. They are kept for
+// the next commit, which shares most of them.
+type folders struct {
 	mu      sync.Mutex // guards what follows
-	folders map[plumbing.Hash]folder
+	byHash  map[plumbing.Hash]folder
 	counts  map[place]int
+	entries int // in byHash
+}
+
+func newFolders() *folders {
+	return &folders{byHash: map[plumbing.Hash]folder{}, counts: map[place]int{}}
 }
 
 // place is a folder where it stands: how much is shown below it depends on that.
@@ -57,8 +68,6 @@ func newTree(o *objects, root plumbing.Hash, at time.Time, maxFile int64) *tree 
 		root:    root,
 		time:    at,
 		maxFile: cmp.Or(maxFile, DefaultMaxFile),
-		folders: map[plumbing.Hash]folder{},
-		counts:  map[place]int{},
 	}
 }
 
@@ -167,13 +176,13 @@ func (t *tree) folder(hash plumbing.Hash, depth int) (folder, error) {
 // entries counts what a walk would meet below a folder, up to a little more than
 // maxEntries. What cannot be read counts as nothing, and so does what is below a folder
 // that is refused for itself: the smallest that is a bomb is named, not all around it.
-// The caller holds mu.
+// The caller holds the folders' mu.
 func (t *tree) entries(hash plumbing.Hash, depth int) int {
 	if depth > maxDepth {
 		return 0
 	}
 	at := place{hash, depth}
-	if n, ok := t.counts[at]; ok {
+	if n, ok := t.objects.folders.counts[at]; ok {
 		return n
 	}
 	nodes, err := t.loadLocked(hash)
@@ -188,31 +197,36 @@ func (t *tree) entries(hash plumbing.Hash, depth int) int {
 			}
 		}
 	}
-	t.counts[at] = n
+	t.objects.folders.counts[at] = n
 	return n
 }
 
 // withoutBombs shows folders with more than maxEntries below them as irregular.
 func (t *tree) withoutBombs(nodes folder, depth int) folder {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	shown := slices.Clone(nodes)
-	for i, n := range shown {
-		if n.mode.IsDir() && t.entries(n.hash, depth+1) > maxEntries {
-			shown[i] = node{name: n.name, mode: fs.ModeIrregular, refused: fmt.Sprintf("more than %d entries stand below it", maxEntries)}
+	t.objects.folders.mu.Lock()
+	defer t.objects.folders.mu.Unlock()
+	shown := nodes
+	for i, n := range nodes {
+		if !n.mode.IsDir() || t.entries(n.hash, depth+1) <= maxEntries {
+			continue
 		}
+		if &shown[0] == &nodes[0] { // which others read, too
+			shown = slices.Clone(nodes)
+		}
+		shown[i] = node{name: n.name, mode: fs.ModeIrregular, refused: fmt.Sprintf("more than %d entries stand below it", maxEntries)}
 	}
 	return shown
 }
 
 func (t *tree) load(hash plumbing.Hash) (folder, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
+	t.objects.folders.mu.Lock()
+	defer t.objects.folders.mu.Unlock()
 	return t.loadLocked(hash)
 }
 
 func (t *tree) loadLocked(hash plumbing.Hash) (folder, error) {
-	if f, ok := t.folders[hash]; ok {
+	known := t.objects.folders
+	if f, ok := known.byHash[hash]; ok {
 		return f, nil
 	}
 	data, err := t.objects.read(plumbing.TreeObject, hash)
@@ -224,7 +238,12 @@ func (t *tree) loadLocked(hash plumbing.Hash) (folder, error) {
 		return nil, err
 	}
 	f := newFolder(entries)
-	t.folders[hash] = f
+	if known.entries += len(f); known.entries > maxFolders {
+		clear(known.byHash)
+		clear(known.counts)
+		known.entries = len(f)
+	}
+	known.byHash[hash] = f
 	return f, nil
 }
 
@@ -315,9 +334,10 @@ func (t *tree) ReadDir(name string) ([]fs.DirEntry, error) {
 		return nil, &fs.PathError{Op: "readdir", Path: name, Err: err}
 	}
 	nodes = t.withoutBombs(nodes, depth)
-	entries := make([]fs.DirEntry, len(nodes))
+	entries, all := make([]fs.DirEntry, len(nodes)), make([]dirEntry, len(nodes))
 	for i, n := range nodes {
-		entries[i] = dirEntry{info{t, n}, name}
+		all[i] = dirEntry{info{t, n}, name}
+		entries[i] = &all[i]
 	}
 	return entries, nil
 }

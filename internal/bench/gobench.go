@@ -28,6 +28,7 @@ var pairs = [...]pair{
 	{"page of 1,000 rows in one language, peer: plain Jinja2", "BenchmarkRender/one_language", "BenchmarkRender/plain_jinja2", 1.3},
 	{"the same in ten languages, each of them", "BenchmarkRender/ten_languages", "BenchmarkRender/plain_jinja2", 0.3},
 	{"a manifest onto 20,000 commits, median, peer: git add, commit, push", "BenchmarkCommit/nbpress_median", "BenchmarkCommit/git_median", 1.3},
+	{"a commit taken and read beside hostile reports, peer: without them", "BenchmarkSync/hostile", "BenchmarkSync/good", 2},
 	{"list of a month of 30,000 manifests, no mirror, peer: git clone --depth 1", "BenchmarkLook/list_first", "BenchmarkLook/git_clone", 0},
 }
 
