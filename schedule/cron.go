@@ -123,7 +123,7 @@ func (s Schedule) nextReal(after time.Time) time.Time {
 		}
 		_, offset := local.Zone()
 		at := next.Add(-time.Duration(offset) * time.Second)
-		_, end := local.ZoneBounds()
+		end := offsetEnd(local)
 		if end.IsZero() || at.Before(end) {
 			return at.In(s.zone)
 		}
@@ -156,6 +156,17 @@ func (s Schedule) nextWall(after time.Time) time.Time {
 		return next
 	}
 	return s.calendar.Next(time.Date(after.Year()+5, time.December, 31, 23, 59, 59, 0, time.UTC))
+}
+
+// offsetEnd returns an instant up to which the zone keeps the offset of a local time,
+// zero where it does so for ever. On the last day of a leap year the time package names
+// one that has passed, since in years after the zone's table it counts 365 days.
+func offsetEnd(local time.Time) time.Time {
+	_, end := local.ZoneBounds()
+	if end.IsZero() || end.After(local) {
+		return end
+	}
+	return time.Date(local.UTC().Year()+1, time.January, 1, 0, 0, 0, 0, time.UTC)
 }
 
 // wall returns what the wall clock shows at a local time, written as UTC.
