@@ -2,6 +2,7 @@ package schedule
 
 import (
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -76,8 +77,14 @@ func TestWindow_HoldsItsPropertiesOnAnyDay(t *testing.T) {
 		zone := mustParse(t, "@daily", zones[random.IntN(len(zones))]).Location()
 		at := time.Unix(random.Int64N(60*366*24*3600), 0).In(zone)
 		today := day(at.Format(time.DateOnly))
-		for _, name := range windowNames() {
-			w, err := ParseWindow(name, "", "")
+		back := 1 + random.IntN(400)
+		far := back + random.IntN(400)
+		for _, name := range append(windowNames(), "") {
+			from, to := "", ""
+			if name == "" {
+				from, to = fmt.Sprintf("-%dd", far), fmt.Sprintf("-%dd", back)
+			}
+			w, err := ParseWindow(name, from, to)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -99,6 +106,8 @@ func TestWindow_HoldsItsPropertiesOnAnyDay(t *testing.T) {
 				ok = ok && first.Day() == 1 && first.Month()%3 == 1 && afterLast.Equal(first.AddDate(0, 3, 0)) && !today.Before(afterLast) && today.Before(first.AddDate(0, 6, 0))
 			case "month_to_date":
 				ok = ok && first.Day() == 1 && afterLast.Equal(today) && length <= 31
+			case "":
+				ok = ok && length == far-back+1 && today.Sub(last) == time.Duration(back)*24*time.Hour
 			}
 			if !ok {
 				t.Errorf("%s at %v: %v", name, at, days)
@@ -132,5 +141,75 @@ func TestParseWindow_RefusesAndSaysWhatToWrite(t *testing.T) {
 		if !errors.As(err, &wrong) || wrong.Key != tt.key || err.Error() != tt.want {
 			t.Errorf("ParseWindow(%q, %q, %q)\n got %v\nwant %s: %s", tt.name, tt.from, tt.to, err, tt.key, tt.want)
 		}
+	}
+}
+
+// TestWindow_TilesTheCalendar follows schedules over twenty years, through leap years and
+// every change of the clocks: the windows of consecutive slots leave no day out and
+// none comes twice.
+func TestWindow_TilesTheCalendar(t *testing.T) {
+	pairs := []struct{ text, name, from, to string }{
+		{"0 0 * * *", "yesterday", "", ""},
+		{"30 2 * * *", "yesterday", "", ""},
+		{"59 23 * * *", "", "0d", "0d"},
+		{"@weekly", "last_7_days", "", ""},
+		{"0 6 * * MON", "last_week", "", ""},
+		{"30 2 * * SUN", "last_week", "", ""},
+		{"0 3 * * WED", "", "-7d", "-1d"},
+		{"0 0 1 * *", "last_month", "", ""},
+		{"30 2 28 * *", "last_month", "", ""},
+		{"0 0 1 * *", "month_to_date", "", ""},
+		{"0 0 1 */3 *", "last_quarter", "", ""},
+	}
+	begin := time.Date(2012, 1, 1, 12, 0, 0, 0, time.UTC)
+	for _, zone := range []string{"Europe/Madrid", "Africa/Cairo", "America/Santiago", "Australia/Lord_Howe", "Pacific/Kiritimati", "America/St_Johns"} {
+		for _, p := range pairs {
+			w, err := ParseWindow(p.name, p.from, p.to)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := mustParse(t, p.text, zone)
+			next, covered := "", 0
+			for at := s.Next(begin); at.Before(begin.AddDate(20, 0, 0)); at = s.Next(at) {
+				days := w.Days(at)
+				if next != "" && days.From != next {
+					t.Fatalf("%s, %s: at %v the window is %v, and the one before ended on the day before %s", s, w, at, days, next)
+				}
+				to, err := time.Parse(time.DateOnly, days.To)
+				if err != nil {
+					t.Fatal(err)
+				}
+				next = to.AddDate(0, 0, 1).Format(time.DateOnly)
+				covered++
+			}
+			if covered < 79 { // twenty years of quarters
+				t.Errorf("%s, %s: only %d slots", s, w, covered)
+			}
+		}
+	}
+}
+
+// TestWindow_MonthToDateGrowsByADay wants the window of a daily report to begin on the
+// first and to gain each day, until on the first the whole month is told once more.
+func TestWindow_MonthToDateGrowsByADay(t *testing.T) {
+	w, err := ParseWindow("month_to_date", "", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	lengths := map[int]int{} // whole months, by their days
+	s := mustParse(t, "30 2 * * *", "Europe/Madrid")
+	begin := time.Date(2012, 1, 1, 12, 0, 0, 0, time.UTC)
+	for at := s.Next(begin); at.Before(begin.AddDate(20, 0, 0)); at = s.Next(at) {
+		yesterday := at.AddDate(0, 0, -1)
+		want := Days{From: yesterday.Format("2006-01") + "-01", To: yesterday.Format(time.DateOnly)}
+		if got := w.Days(at); got != want {
+			t.Fatalf("at %v: %v, want %v", at, got, want)
+		}
+		if at.Day() == 1 {
+			lengths[yesterday.Day()]++
+		}
+	}
+	if want := (map[int]int{28: 15, 29: 5, 30: 80, 31: 140}); fmt.Sprint(lengths) != fmt.Sprint(want) {
+		t.Errorf("months of so many days: %v, want %v", lengths, want)
 	}
 }
