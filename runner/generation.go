@@ -86,7 +86,7 @@ func (r *Runner) Cancel(ctx context.Context, id RunID, by Asked) (Manifest, erro
 	if err != nil && !errors.As(err, &held) {
 		return Manifest{}, fmt.Errorf("cancel %s: %w", id, err)
 	}
-	if n := len(past.attempts); n > 0 && r.running(t) {
+	if n := len(past.attempts); n > 0 && r.running(t) && past.attempts[n-1].Ended == endedAbandoned { // it is under way
 		past.attempts[n-1].Ended, past.attempts[n-1].FinishedAt = string(StatusCanceled), now()
 	}
 	m := t.manifest(past.attempts, Outcome{}, nil)
@@ -115,7 +115,15 @@ func (r *Runner) Cancel(ctx context.Context, id RunID, by Asked) (Manifest, erro
 // Fail ends the runs of a slot that cannot be had any more, because their bundle is gone,
 // with a failure. Runs that have ended stay as they are.
 func (r *Runner) Fail(ctx context.Context, record SlotRecord, f *Failure) error {
-	for _, asset := range record.Assets {
+	if err := r.end(ctx, record, record.Assets, f); err != nil {
+		return err
+	}
+	return r.forget(ctx, record)
+}
+
+// end ends the runs of some assets of a slot with a failure.
+func (r *Runner) end(ctx context.Context, record SlotRecord, assets []string, f *Failure) error {
+	for _, asset := range assets {
 		m := Manifest{
 			APIVersion: APIVersion, Kind: KindRun, ID: record.runID(asset), Generation: max(1, record.Generations[asset]),
 			Report: record.Report, Asset: asset, Window: record.Window, Languages: record.Languages,
@@ -131,7 +139,7 @@ func (r *Runner) Fail(ctx context.Context, record SlotRecord, f *Failure) error 
 		}
 		r.o.Finished(m)
 	}
-	return r.persist(ctx, func() error { return r.store.Delete(ctx, slotKey(record)) })
+	return nil
 }
 
 // begin notes what stops a run that is taken up, and returns the context that it ends.
@@ -149,8 +157,8 @@ func (r *Runner) running(t *task) bool {
 	return t.stop != nil
 }
 
-// end forgets it.
-func (r *Runner) end(t *task) {
+// pause forgets it.
+func (r *Runner) pause(t *task) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	t.stop()

@@ -98,25 +98,26 @@ func New(exec Executor, store Store, o Options) *Runner {
 
 // Submit takes a slot on: once it returns nil, the slot's runs happen, whatever
 // becomes of this process. What is under way already is left alone: the slot, and runs
-// of it that a request wants as well. Assets that the bundle does not have any more are
-// left out; it is an error if none is left.
+// of it that a request wants as well. Runs of assets that the bundle does not have any
+// more end with a failure.
 func (r *Runner) Submit(ctx context.Context, slot Slot) error {
 	record := slot.Record
 	record.APIVersion, record.Kind = APIVersion, KindSlot
 	log := r.log.With("report", record.Report, "slot", record.Slot())
 	state := &slotState{record: record}
 	tasks := tasksOf(state, slot.Bundle)
+	if gone := gone(record.Assets, tasks); len(gone) > 0 { // resumed with a newer bundle
+		log.Warn("assets are gone from the report", "gone", len(gone), "left", len(tasks))
+		err := r.end(ctx, record, gone, &Failure{
+			Code: InvalidReport, Message: "the report has no such asset any more, and the commit with which the run was due is not to be had",
+		})
+		if err != nil {
+			return err
+		}
+	}
 	if len(tasks) == 0 {
-		return fmt.Errorf("slot %s %s: the bundle has none of its assets %q", record.Report, record.Slot(), record.Assets)
+		return r.forget(ctx, record)
 	}
-	if gone := len(record.Assets) - len(tasks); gone > 0 { // resumed with a newer bundle
-		log.Warn("slot goes on without the assets that are gone", "gone", gone, "left", len(tasks))
-	}
-	record.Assets = nil
-	for _, t := range tasks {
-		record.Assets = append(record.Assets, t.asset.ID)
-	}
-	state.record = record
 	tasks, fresh := r.enter(state, tasks)
 	if !fresh {
 		return nil
@@ -125,8 +126,11 @@ func (r *Runner) Submit(ctx context.Context, slot Slot) error {
 		r.leave(state, tasks)
 		return fmt.Errorf("open slot %s %s: %w", record.Report, record.Slot(), err)
 	}
-	if len(tasks) == 0 { // all of them are under way for somebody else
+	if len(tasks) == 0 { // all of them are under way for somebody else, who has a record of them
 		r.leave(state, nil)
+		if err := r.forget(ctx, record); err != nil {
+			return err
+		}
 	}
 	r.o.Recorded()
 	r.queue.add(tasks...)
@@ -316,7 +320,7 @@ func (r *Runner) lead(taking, work context.Context, t *task) {
 // the store by then.
 func (r *Runner) pursue(taking, work context.Context, t *task, log *slog.Logger) (Manifest, error) {
 	own := r.begin(work, t)
-	defer r.end(t)
+	defer r.pause(t)
 	manifest, err := r.terminal(taking, own, t, log)
 	if own.Err() != nil && work.Err() == nil {
 		return r.terminal(taking, work, t, log)
@@ -335,9 +339,22 @@ func (r *Runner) close(ctx context.Context, t *task) {
 	if !last {
 		return
 	}
-	err := r.persist(ctx, func() error { return r.store.Delete(ctx, slotKey(t.slot.record)) })
-	if err != nil {
+	if err := r.forget(ctx, t.slot.record); err != nil {
 		r.log.Warn("slot not closed", "report", t.report, "error", err)
 	}
 	r.leave(t.slot, nil)
+}
+
+// forget deletes the record of a slot that has no run of its own any more.
+func (r *Runner) forget(ctx context.Context, record SlotRecord) error {
+	return r.persist(ctx, func() error { return r.store.Delete(ctx, slotKey(record)) })
+}
+
+// gone returns the assets that none of the tasks is of.
+func gone(assets []string, tasks []*task) []string {
+	has := map[string]bool{}
+	for _, t := range tasks {
+		has[t.asset.ID] = true
+	}
+	return slices.DeleteFunc(slices.Clone(assets), func(id string) bool { return has[id] })
 }
