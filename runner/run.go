@@ -10,6 +10,12 @@ import (
 // RunID names one slot for one asset, whatever happens to the agent meanwhile.
 type RunID string
 
+// Valid reports whether it looks like the id of a run.
+func (id RunID) Valid() bool {
+	alien := func(r rune) bool { return !(r >= 'a' && r <= 'z' || r >= '2' && r <= '7') }
+	return len(id) == 20 && !strings.ContainsFunc(string(id), alien)
+}
+
 // NewRunID derives a run's id. The commit and the language have no part in it, so
 // the same slot is the same run after a crash, a merge or a change of languages.
 func NewRunID(report, asset string, scheduledAt time.Time) RunID {

@@ -116,8 +116,8 @@ as it is now or, with --same-commit, as it was. What is completed is left out, u
 				}
 				return f.ask(cmd.Context(), std, "rerun", r)
 			}
-			if r.Report != "" || runs.Since != "" || runs.Status != "" {
-				return wrongUse(errors.New("RUN and --report, --status or --since do not go together"))
+			if r.Report != "" || runs.Since != "" || runs.Status != "" || len(r.Assets) > 0 {
+				return wrongUse(errors.New("RUN and --report, --asset, --status or --since do not go together"))
 			}
 			return f.askOfEach(cmd.Context(), std, "rerun", args, func(report string, ids []string) *request.Request {
 				one := *r

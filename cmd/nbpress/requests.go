@@ -8,7 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -41,37 +43,63 @@ type accepted struct {
 type requests struct {
 	seen    string          // the commit whose requests are all answered
 	answers map[string]bool // keys of the first and the third kind; nil before they are listed
+	undone  map[string]bool // keys of the first kind: what is, or may be, accepted and not carried out
 }
 
 // answerRequests answers what is new on the branch of requests. What cannot be answered
-// now, because the store is away say, is at the next call.
+// or carried out now, because the store is away say, is at the next call; it does not
+// hold up the others.
 func (a *agent) answerRequests(ctx context.Context) error {
 	if err := a.recallAnswers(ctx); err != nil {
 		return err
 	}
+	var errs []error
+	for _, key := range slices.Sorted(maps.Keys(a.requests.undone)) {
+		errs = append(errs, a.resumeRequest(ctx, key))
+	}
 	tip, tree, err := a.ledger.Tip(ctx, requestsBranch)
-	if errors.Is(err, fs.ErrNotExist) || err == nil && tip.Hash == a.requests.seen {
-		return nil
+	switch {
+	case errors.Is(err, fs.ErrNotExist) || err == nil && tip.Hash == a.requests.seen:
+		return errors.Join(errs...)
+	case err == nil:
+		err = a.catchUp(ctx)
 	}
 	if err != nil {
-		return err
+		return errors.Join(append(errs, err)...)
 	}
-	var errs []error
+	answered := len(errs)
 	err = fs.WalkDir(tree, ".", func(name string, entry fs.DirEntry, err error) error {
-		if err == nil && !entry.IsDir() && path.Ext(name) == ".yaml" {
-			errs = append(errs, a.answerOne(ctx, tree, name, tip.Author))
+		if err == nil && !entry.IsDir() && isRequest(name) {
+			if err := a.answerOne(ctx, tree, name, tip.Author); err != nil {
+				errs = append(errs, err)
+			}
 		}
 		return cmp.Or(err, ctx.Err())
 	})
-	if err := errors.Join(append(errs, err)...); err != nil {
+	if err == nil && len(errs) == answered {
+		a.requests.seen = tip.Hash
+	}
+	return errors.Join(append(errs, err)...)
+}
+
+// isRequest reports whether a file of the branch is to be read. People keep other files
+// there too, such as a README.
+func isRequest(name string) bool { return path.Ext(name) == ".yaml" || path.Ext(name) == ".yml" }
+
+// catchUp takes what was merged before a request, and after the last look: a request for
+// a report that came just before it is not refused.
+func (a *agent) catchUp(ctx context.Context) error {
+	if err := a.sync(ctx); err != nil {
 		return err
 	}
-	a.requests.seen = tip.Hash
+	if head, _ := a.repo.Head(); head.Hash != a.planned {
+		return errors.New("not all reports are known") // the log says why, and the next poll tries again
+	}
 	return nil
 }
 
-// recallAnswers lists, once, what earlier lives answered, and carries out what they
-// accepted and did not get done.
+// recallAnswers lists, once, what earlier lives answered, and what of it is not carried
+// out.
 func (a *agent) recallAnswers(ctx context.Context) error {
 	if a.requests.answers != nil {
 		return nil
@@ -86,30 +114,32 @@ func (a *agent) recallAnswers(ctx context.Context) error {
 			into[key] = true
 		}
 	}
+	undone := map[string]bool{}
 	for key := range answers {
-		id, ok := strings.CutPrefix(key, acceptedPrefix)
-		if !ok || done[carriedOutPrefix+id] {
-			continue
-		}
-		if err := a.resumeRequest(ctx, key); err != nil {
-			return err
+		if id, ok := strings.CutPrefix(key, acceptedPrefix); ok && !done[carriedOutPrefix+id] {
+			undone[key] = true
 		}
 	}
-	a.requests.answers = answers
+	a.requests.answers, a.requests.undone = answers, undone
 	return nil
 }
 
-// resumeRequest carries out what stands below a key.
+// resumeRequest carries out what was accepted below a key.
 func (a *agent) resumeRequest(ctx context.Context, key string) error {
 	var plan accepted
 	data, err := a.store.Get(ctx, key)
+	if errors.Is(err, fs.ErrNotExist) { // its write had failed
+		delete(a.requests.undone, key)
+		return nil
+	}
 	if err == nil {
+		a.requests.answers[key] = true
 		err = yaml.Unmarshal(data, &plan)
 	}
 	if err != nil {
-		return fmt.Errorf("request: %w", err)
+		return fmt.Errorf("accepted request %s: %w", key, err)
 	}
-	return a.carryOut(ctx, plan)
+	return a.carryOut(ctx, key, plan)
 }
 
 // answerOne answers the request of one file, unless it is answered.
@@ -119,23 +149,26 @@ func (a *agent) answerOne(ctx context.Context, tree fs.FS, name, author string) 
 	if a.requests.answers[accepting] {
 		return nil
 	}
-	data, unreadable := readRequest(tree, name)
-	sum := sha256.Sum256(append([]byte(fmt.Sprint(unreadable, "\n")), data...))
+	data, unfit, err := readRequest(tree, name)
+	if err != nil {
+		return fmt.Errorf("request %s: %w", name, err)
+	}
+	sum := sha256.Sum256(append([]byte(unfit+"\n"), data...))
 	refusing := refusedPrefix + id + "-" + hex.EncodeToString(sum[:8]) + ".yaml"
 	if a.requests.answers[refusing] {
 		return nil
 	}
 	asked, problems := &request.Request{}, []strict.Problem{}
-	if unreadable != nil {
-		problems = append(problems, strict.Position{File: name, Line: 1, Column: 1}.Problem(unreadable.Error(), "write a request as a file of its own"))
+	if unfit != "" {
+		problems = append(problems, strict.Position{File: name, Line: 1, Column: 1}.Problem(unfit, "write a request as a file of its own"))
 	} else {
 		asked, problems = request.Parse(name, data)
 	}
 	w := wish{
-		Request: asked, at: time.Now().Truncate(time.Second),
+		Request: asked, at: time.Now().UTC().Truncate(time.Second),
 		by: runner.Asked{Request: name, RequestedBy: inLine(cmp.Or(asked.RequestedBy, author)), Reason: inLine(asked.Reason)},
 	}
-	plan, err := accepted{}, error(nil)
+	var plan accepted
 	if len(problems) == 0 {
 		if plan, problems, err = a.grant(ctx, w); err != nil {
 			return fmt.Errorf("request %s: %w", name, err)
@@ -150,46 +183,44 @@ func (a *agent) answerOne(ctx context.Context, tree fs.FS, name, author string) 
 // inLine puts a person's words on one line, for documents and logs.
 func inLine(text string) string { return withoutControls(strings.Join(strings.Fields(text), " "), ' ') }
 
-// readRequest returns a request's text.
-func readRequest(tree fs.FS, name string) ([]byte, error) {
+// readRequest returns a request's text, or why the file is not fit to be one. The error
+// is the local disk's.
+func readRequest(tree fs.FS, name string) (data []byte, unfit string, err error) {
 	info, err := fs.Stat(tree, name)
 	switch {
 	case err != nil:
-		return nil, err
+		return nil, "", err
 	case !info.Mode().IsRegular():
-		return nil, errors.New("it is no regular file")
+		return nil, "it is no regular file", nil
 	case info.Size() > request.MaxSize:
-		return nil, fmt.Errorf("it has more than %d KiB", request.MaxSize>>10)
+		return nil, fmt.Sprintf("it has more than %d KiB", request.MaxSize>>10), nil
 	}
-	return fs.ReadFile(tree, name)
+	data, err = fs.ReadFile(tree, name)
+	return data, "", err
 }
 
-// accept makes a plan the answer and carries it out. Should another agent have been
-// faster, its plan is the one.
+// accept makes a plan the answer and carries it out. Where one is there, because the
+// store's answer was lost or another agent was faster, that is the one.
 func (a *agent) accept(ctx context.Context, key string, plan accepted) error {
 	data, err := runner.Encode(plan)
 	if err != nil {
 		return err
 	}
-	switch err := a.store.Create(ctx, key, data); {
-	case errors.Is(err, runner.ErrExists):
-		err = a.resumeRequest(ctx, key)
-		if err != nil {
-			return err
-		}
-	case err != nil:
-		return fmt.Errorf("request: %w", err)
-	default:
-		if err := a.carryOut(ctx, plan); err != nil {
-			return err
-		}
+	err = a.store.Create(ctx, key, data)
+	exists := errors.Is(err, runner.ErrExists)
+	if err != nil && !exists {
+		a.requests.undone[key] = true // it may be there all the same: look before it is answered again
+		return fmt.Errorf("request %s: %w", plan.Answer.Request, err)
 	}
-	a.requests.answers[key] = true
-	return nil
+	a.requests.answers[key], a.requests.undone[key] = true, true
+	if exists {
+		return a.resumeRequest(ctx, key)
+	}
+	return a.carryOut(ctx, key, plan)
 }
 
-// carryOut does what was accepted. It may be repeated, and is, after a crash.
-func (a *agent) carryOut(ctx context.Context, plan accepted) error {
+// carryOut does what was accepted below a key. It may be repeated, and is, after a crash.
+func (a *agent) carryOut(ctx context.Context, key string, plan accepted) error {
 	answer := plan.Answer
 	log := a.log.With("request", answer.Request, "report", answer.Report, "by", answer.RequestedBy)
 	for _, record := range plan.Slots {
@@ -206,7 +237,11 @@ func (a *agent) carryOut(ctx context.Context, plan accepted) error {
 		return err
 	}
 	log.Info("request accepted", "runs", len(answer.Runs), "canceled", len(answer.Canceled), "left_out", len(answer.LeftOut))
-	return a.store.Put(ctx, carriedOutPrefix+runner.RequestID(answer.Request)+".yaml", nil)
+	if err := a.store.Put(ctx, carriedOutPrefix+path.Base(key), nil); err != nil {
+		return fmt.Errorf("request %s: %w", answer.Request, err)
+	}
+	delete(a.requests.undone, key)
+	return nil
 }
 
 // refuse answers a request that cannot be carried out.

@@ -8,6 +8,7 @@ import (
 
 	"nbpress/internal/strict"
 	"nbpress/runner"
+	"nbpress/runner/report"
 	"nbpress/runner/request"
 )
 
@@ -68,6 +69,22 @@ func (w *wish) fits(past runner.History) bool {
 	return w.Force || status != runner.StatusCompleted
 }
 
+// asItWas returns the report with which a run was made, nil where it is not to be had.
+func (a *agent) asItWas(w *wish, m runner.Manifest) *report.Bundle {
+	bundle, known := w.bundles[m.BundleCommit]
+	if !known {
+		if w.bundles == nil {
+			w.bundles = map[string]*report.Bundle{}
+		}
+		bundle = a.bundleOf(m.Report, m.BundleCommit)
+		w.bundles[m.BundleCommit] = bundle
+	}
+	return bundle
+}
+
+// maxLooked is how many runs are looked at, at most, for those that fit.
+const maxLooked = 100_000
+
 // fitting lists the ids that manifests of the ledger have, of the report's slots on
 // the day asked for and later.
 func (a *agent) fitting(ctx context.Context, w *wish) ([]string, error) {
@@ -83,12 +100,21 @@ func (a *agent) fitting(ctx context.Context, w *wish) ([]string, error) {
 		path:  func(p string) bool { return reportOf(p) == w.Report },
 	}
 	err = view.runs(ctx, only, func(d document) bool {
-		if id := string(d.run.ID); !seen[id] {
-			seen[id] = true
+		id := string(d.run.ID)
+		switch {
+		case seen[id]:
+		case !d.run.ID.Valid():
+			w.leaveOut("", fmt.Sprintf("the ledger's %s is not ours: %s is no run's id", d.path, strict.Quote(id)))
+		default:
 			ids = append(ids, id)
 		}
-		return len(ids) <= maxWish
+		seen[id] = true
+		return len(seen) <= maxLooked
 	})
+	if len(seen) > maxLooked {
+		w.refuse("/runs/since", fmt.Sprintf("there are more than %d runs since then", maxLooked), "write a later day, or name the runs")
+		return nil, err
+	}
 	return ids, err
 }
 
@@ -101,7 +127,7 @@ func (a *agent) grantAgain(ctx context.Context, w *wish, m runner.Manifest) erro
 	bundle := w.item.bundle
 	if w.Commit == request.CommitSame {
 		record.BundleCommit = m.BundleCommit
-		if bundle = a.bundleOf(m.Report, m.BundleCommit); bundle == nil {
+		if bundle = a.asItWas(w, m); bundle == nil {
 			w.leaveOut(string(m.ID), fmt.Sprintf("its commit %s is not to be had any more; `commit: newest` takes the report as it is", short(m.BundleCommit)))
 			return nil
 		}

@@ -28,6 +28,8 @@ type wish struct {
 	zone  *time.Location
 	plan  accepted
 	wrong []strict.Problem
+
+	bundles map[string]*report.Bundle // the report as it was, by commit; nil: not to be had
 }
 
 // answer returns what all answers to the wish have in common.
@@ -154,9 +156,17 @@ func (a *agent) grantOnDemand(w *wish) {
 	}
 }
 
+// firstSlot is the first day that can be asked for: the ledger's branches are those of
+// this millennium, and further back zones have odd seconds.
+const firstSlot = "2000-01-01"
+
 // grantBackfill takes the slots of the schedule on the days asked for, as far as they
 // have passed.
 func (a *agent) grantBackfill(ctx context.Context, w *wish) error {
+	if w.Slots.From < firstSlot {
+		w.refuse("/slots/from", "the ledger begins with "+firstSlot, "write a later day")
+		return nil
+	}
 	from, err := w.Slots.From.In(w.zone)
 	to, err2 := w.Slots.To.In(w.zone)
 	if err != nil || err2 != nil { // the schema has checked them
@@ -164,11 +174,16 @@ func (a *agent) grantBackfill(ctx context.Context, w *wish) error {
 	}
 	config := w.item.bundle.Config
 	window, err := schedule.ParseWindow(config.Window.Name, config.Window.From, config.Window.To)
-	if err != nil {
+	if err != nil || len(w.assets()) == 0 {
 		return err
 	}
-	end := to.AddDate(0, 0, 1)
-	for at := w.cron.Next(from.Add(-time.Nanosecond)); !at.IsZero() && at.Before(end) && !at.After(w.at); at = w.cron.Next(at) {
+	// A day may begin at one o'clock, and an hour of it may come after the next day's first
+	// minute: the slot's own date decides.
+	end := to.AddDate(0, 0, 2)
+	for at := w.cron.Next(from.AddDate(0, 0, -1)); !at.IsZero() && at.Before(end) && !at.After(w.at); at = w.cron.Next(at) {
+		if day := request.Day(at.Format(time.DateOnly)); day < w.Slots.From || day > w.Slots.To {
+			continue
+		}
 		days := window.Days(at)
 		record := runner.SlotRecord{
 			Report: w.Report, ScheduledAt: at, Timezone: w.zone.String(),
@@ -188,7 +203,8 @@ func (a *agent) grantBackfill(ctx context.Context, w *wish) error {
 }
 
 // grantRun adds a run of a slot to the plan, as the generation that is next, or says why
-// it is left out.
+// it is left out. A run that there was stays where it was, over the days that it had,
+// whatever the report's zone and window are now.
 func (a *agent) grantRun(ctx context.Context, w *wish, record runner.SlotRecord, asset string, id runner.RunID) error {
 	past, err := a.runner.History(ctx, id)
 	if err != nil {
@@ -206,6 +222,11 @@ func (a *agent) grantRun(ctx context.Context, w *wish, record runner.SlotRecord,
 		w.plan.Answer.LeftOut = append(w.plan.Answer.LeftOut, run)
 		return nil
 	}
+	if len(past.Ended) > 0 {
+		first := past.Ended[0]
+		record.ScheduledAt, record.Timezone, record.Window = first.ScheduledAt, "", first.Window
+		run.ScheduledAt = first.ScheduledAt
+	}
 	w.plan.Answer.Runs = append(w.plan.Answer.Runs, run)
 	w.plan.add(w.by, record, asset, run.Generation)
 	return nil
@@ -218,7 +239,8 @@ func (p *accepted) add(by runner.Asked, record runner.SlotRecord, asset string, 
 		return r.ScheduledAt.Equal(record.ScheduledAt) && r.OnDemand == record.OnDemand
 	}
 	i := slices.IndexFunc(p.Slots, func(r runner.SlotRecord) bool {
-		return same(r) && r.BundleCommit == record.BundleCommit && slices.Equal(r.Languages, record.Languages)
+		return same(r) && r.Slot() == record.Slot() && r.Window == record.Window &&
+			r.BundleCommit == record.BundleCommit && slices.Equal(r.Languages, record.Languages)
 	})
 	if i < 0 {
 		for _, r := range p.Slots {

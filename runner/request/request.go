@@ -184,6 +184,9 @@ func (r *Request) contradictions(doc *strict.Document) []strict.Problem {
 	if r.Runs != nil && len(r.Runs.IDs) == 0 && doc.Has("/runs") && r.Runs.Since == "" {
 		wrong("runs", "it does not say since when", `add "since", a day; or name the runs with "ids"`)
 	}
+	if r.Runs != nil && len(r.Runs.IDs) > 0 && len(r.Assets) > 0 {
+		wrong("assets", `"assets" has no meaning beside "ids"`, "leave it out: an id is of one asset")
+	}
 	if r.Runs != nil && len(r.Runs.IDs) > 0 && (r.Runs.Status != "" || r.Runs.Since != "") {
 		wrong("runs", `"ids" beside "status" or "since"`, "name the runs, or say which ones")
 	}

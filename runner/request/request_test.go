@@ -31,7 +31,9 @@ func TestParse_SaysWhatIsWrongAndWhere(t *testing.T) {
 			`r.yaml:4:1: "force" has no meaning beside "window"`},
 		"status alone":   {"kind: Request\nreport: energy\nruns: {status: error}\nreason: x\n", "r.yaml:3:1: it does not say since when"},
 		"ids and status": {"kind: Request\nreport: energy\nruns: {ids: [k3v7aaaaaaaaaaaaaaaa], status: error}\nreason: x\n", "r.yaml:3:1: "},
-		"duplicate key":  {"kind: Request\nreport: energy\nreport: other\ncancel: [k3v7aaaaaaaaaaaaaaaa]\nreason: x\n", "r.yaml:3:1: "},
+		"ids and assets": {"kind: Request\nreport: energy\nruns: {ids: [k3v7aaaaaaaaaaaaaaaa]}\nassets: [a]\nreason: x\n",
+			`r.yaml:4:1: "assets" has no meaning beside "ids"`},
+		"duplicate key": {"kind: Request\nreport: energy\nreport: other\ncancel: [k3v7aaaaaaaaaaaaaaaa]\nreason: x\n", "r.yaml:3:1: "},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, problems := Parse("r.yaml", []byte(test.text))
