@@ -239,11 +239,16 @@ func (a *agent) landBatch(ctx context.Context, branch string, entries []entry) e
 	return errors.Join(errs...)
 }
 
-// keepTerminal keeps a terminal manifest that the ledger has: the same path is the
-// same run and generation, and the first to get there is the one that counts.
-func keepTerminal(_ string, old, _ []byte) bool {
+// keepTerminal keeps a terminal manifest that the ledger has of the same run and
+// generation: the first to get there is the one that counts. What says that it is of
+// another run is somebody's by hand, and gives way.
+func keepTerminal(_ string, old, ours []byte) bool {
 	m, err := runner.Decode[runner.Manifest](old, runner.KindRun)
-	return err == nil && m.Status != ""
+	if err != nil || m.Status == "" {
+		return false
+	}
+	n, err := runner.Decode[runner.Manifest](ours, runner.KindRun)
+	return err == nil && m.ID == n.ID && m.Generation == n.Generation
 }
 
 // problemLines is how many mistakes of one bundle a commit's message lists.
@@ -294,7 +299,7 @@ func describe(entries []entry) (subject, body string, trailers [][2]string) {
 
 // tellAnswer words an answer.
 func tellAnswer(r runner.Answer) []string {
-	line := fmt.Sprintf("%s by %s: %s", r.Request, oneLine(r.RequestedBy), oneLine(r.Reason))
+	line := fmt.Sprintf("%s by %s: %s", oneLine(r.Request), oneLine(r.RequestedBy), oneLine(r.Reason))
 	if r.Status == runner.AnswerAccepted {
 		return []string{line, fmt.Sprintf("%d to run, %d to cancel, %d left out", len(r.Runs), len(r.Canceled), len(r.LeftOut))}
 	}
