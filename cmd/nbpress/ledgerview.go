@@ -94,9 +94,10 @@ type document struct {
 // sieve says which manifests are worth decoding, which takes long. It may let through
 // too many: who uses it looks at the decoded one. The zero sieve lets all through.
 type sieve struct {
-	first string // branch of the first month
-	path  func(p string) bool
-	data  func(data []byte) bool
+	first  string // branch of the first month
+	newest bool   // of a run its highest generation alone, which says how it stands
+	path   func(p string) bool
+	data   func(data []byte) bool
 }
 
 // runs calls visit with every run of the ledger that the sieve lets through, until
@@ -120,27 +121,48 @@ func (v *ledgerView) runs(ctx context.Context, only sieve, visit func(document) 
 		if err != nil {
 			return err
 		}
-		for _, p := range paths {
-			if only.path != nil && !only.path(p) {
-				continue
-			}
-			data, err := fs.ReadFile(tree, p)
-			if err != nil {
-				return err
-			}
-			if only.data != nil && !only.data(data) {
-				continue
-			}
-			m, err := runner.Decode[runner.Manifest](data, runner.KindRun)
-			if err != nil {
-				continue // no run, or not one that we wrote
-			}
-			if !visit(document{branch: branch, path: p, data: data, run: m}) {
-				return nil
-			}
+		more, err := only.through(tree, paths, func(d document) bool {
+			d.branch = branch
+			return visit(d)
+		})
+		if err != nil || !more {
+			return err
 		}
 	}
 	return nil
+}
+
+// through calls visit with the runs of a month that the sieve lets through, until it
+// returns false.
+func (only sieve) through(tree fs.FS, paths []string, visit func(document) bool) (more bool, err error) {
+	known := "" // the run that the highest generation was of
+	for _, p := range paths {
+		if only.path != nil && !only.path(p) {
+			continue
+		}
+		asset, generation := assetOf(p)
+		run := path.Join(path.Dir(p), asset)
+		if only.newest && run == known {
+			continue
+		}
+		data, err := fs.ReadFile(tree, p)
+		if err != nil {
+			return false, err
+		}
+		wanted := only.data == nil || only.data(data)
+		if !wanted && (!only.newest || generation == 1) { // else it may hide a lower generation
+			continue
+		}
+		m, err := runner.Decode[runner.Manifest](data, runner.KindRun)
+		if err != nil {
+			continue // no run, or not one that we wrote
+		}
+		known = run
+		if wanted && !visit(document{path: p, data: data, run: m}) {
+			return false, nil
+		}
+	}
+	return true, nil
 }
 
 // manifestsOf lists the files of a month that may be manifests of runs, in the order
@@ -224,7 +246,8 @@ const (
 )
 
 // find returns the run that RUN names: an id (or its beginning), or report/asset/latest,
-// or report/asset/SLOT. Of several generations it is the highest.
+// or report/asset/SLOT. Of several generations it is the highest. The latest run is the
+// schedule's, as the latest pages are, unless all there are were asked for.
 func (v *ledgerView) find(ctx context.Context, ref string) (document, error) {
 	if len(ref) < idShortest {
 		return document{}, wrongUse(fmt.Errorf("RUN %q is too short: it is an id, %d characters of one at least, or report/asset/latest", ref, idShortest))
@@ -255,17 +278,21 @@ func (v *ledgerView) find(ctx context.Context, ref string) (document, error) {
 	return found[0], nil
 }
 
-// named returns a run by its names, if there is one.
+// named returns a run by its names, if there is one. `latest` prefers the schedule's.
 func (v *ledgerView) named(ctx context.Context, report, asset, slot string) (found []document, err error) {
 	match := func(p string) bool {
 		name, _ := assetOf(p)
 		return name == asset && reportOf(p) == report && (slot == "latest" || slotOf(p) == slot)
 	}
 	err = v.runs(ctx, sieve{path: match}, func(d document) bool {
-		if d.run.Asset == asset && path.Clean(d.run.Report) == report { // the path is not the last word
-			found = append(found, d)
+		if d.run.Asset != asset || path.Clean(d.run.Report) != report { // the path is not the last word
+			return true
 		}
-		return len(found) == 0
+		fits := slot != "latest" || d.run.OnDemand == ""
+		if fits || len(found) == 0 {
+			found = []document{d}
+		}
+		return !fits
 	})
 	return found, err
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"nbpress/runner"
+	"nbpress/runner/request"
 )
 
 func listCommand(std streams) *cobra.Command {
@@ -20,6 +21,8 @@ func listCommand(std streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List runs, the newest first",
+		Long: `List runs, the newest first. Of a run that was made again it is the newest generation
+that is listed, and that --status asks for.`,
 		Example: `  nbpress list --status error
   nbpress list --report weekly-energy --since 2026-11-01 --output json`,
 		Args: cobra.NoArgs,
@@ -37,7 +40,7 @@ func listCommand(std streams) *cobra.Command {
 	f.StringVar(&flags.report, "report", "", "runs of this report only")
 	f.StringVar(&flags.asset, "asset", "", "runs of this asset only")
 	f.StringVar(&flags.status, "status", "", "completed, error or canceled")
-	f.StringVar(&flags.since, "since", "", "slots of this day and later, YYYY-MM-DD")
+	dayVar(cmd, &flags.since, "since", "slots of this `day` and later: YYYY-MM-DD, yesterday, monday, ...")
 	f.IntVar(&flags.limit, "limit", 50, "how many at most; 0: all")
 	f.StringVar(&flags.output, "output", "text", outputUsage)
 	return cmd
@@ -46,8 +49,9 @@ func listCommand(std streams) *cobra.Command {
 const outputUsage = "text or json"
 
 type listFlags struct {
-	report, asset, status, since, output string
-	limit                                int
+	report, asset, status, output string
+	since                         request.Day
+	limit                         int
 }
 
 func (f listFlags) check() error {
@@ -57,9 +61,6 @@ func (f listFlags) check() error {
 	known := []string{"", string(runner.StatusCompleted), string(runner.StatusError), string(runner.StatusCanceled)}
 	if !slices.Contains(known, f.status) {
 		return fmt.Errorf("--status is completed, error or canceled, not %q", f.status)
-	}
-	if _, err := time.Parse(time.DateOnly, f.since); f.since != "" && err != nil {
-		return fmt.Errorf("--since %q is no day; write it as 2026-11-23", f.since)
 	}
 	return nil
 }
@@ -73,15 +74,15 @@ func checkOutput(output string) error {
 
 // sieve keeps what match would refuse from being decoded.
 func (f listFlags) sieve() sieve {
-	var only sieve
+	only := sieve{newest: true}
 	if f.since != "" {
-		only.first = "runs/" + f.since[:len("2026-11")]
+		only.first = "runs/" + string(f.since)[:len("2026-11")]
 	}
 	only.path = func(p string) bool {
 		asset, _ := assetOf(p)
 		return (f.report == "" || reportOf(p) == f.report) &&
 			(f.asset == "" || asset == f.asset) &&
-			slotOf(p) >= f.since
+			slotOf(p) >= string(f.since)
 	}
 	if f.status != "" {
 		line := []byte("\nstatus: " + f.status + "\n")
@@ -94,7 +95,7 @@ func (f listFlags) match(m runner.Manifest) bool {
 	return (f.report == "" || m.Report == f.report) &&
 		(f.asset == "" || m.Asset == f.asset) &&
 		(f.status == "" || string(m.Status) == f.status) &&
-		m.ScheduledAt.Format(time.DateOnly) >= f.since
+		m.ScheduledAt.Format(time.DateOnly) >= string(f.since)
 }
 
 func (f listFlags) list(ctx context.Context, std streams, v *ledgerView) error {
@@ -125,6 +126,9 @@ func (f listFlags) list(ctx context.Context, std streams, v *ledgerView) error {
 			what = fmt.Sprintf("%s: %s", m.Error.Code, m.Error.Message)
 		case m.CanceledBy != nil:
 			what = fmt.Sprintf("by %s: %s", m.CanceledBy.RequestedBy, m.CanceledBy.Reason)
+		}
+		if m.Generation > 1 {
+			what += fmt.Sprintf(" (generation %d)", m.Generation)
 		}
 		cells := []string{string(m.ID), m.Report, m.Asset, m.ScheduledAt.Format("2006-01-02 15:04 -0700"), string(m.Status), what}
 		for i := range cells {
