@@ -134,7 +134,7 @@ func TestLedger_AnAnswerAfterTheTimeoutLandsOnce(t *testing.T) {
 	t.Parallel()
 	overTransports(t, func(t *testing.T, bare string, o LedgerOptions) {
 		pushes := hook(t, bare, "pre-receive", "")
-		notes := hook(t, bare, "post-receive", once+"first && while [ ! -e $notes/go ]; do sleep 0.1; done\nexit 0\n")
+		notes := hook(t, bare, "post-receive", once+"first && while [ -d $notes ] && [ ! -e $notes/go ]; do sleep 0.1; done\nexit 0\n")
 		t.Cleanup(func() { os.WriteFile(filepath.Join(notes, "go"), nil, 0o600) })
 		o.Timeout = 4 * time.Second
 		l := openLedger(t, o)

@@ -434,7 +434,9 @@ func TestAnswerRequests_NamesManifestsThatAreNotOurs(t *testing.T) {
 	k := newAsking(t)
 	k.merge(map[string]string{"energy": energyConfig, "other": plainConfig})
 	l := k.begin()
-	k.exec.OnCell = func(context.Context, runner.Spec, string) (map[string][]byte, error) { return nil, errors.New("raised") }
+	k.exec.OnCell = func(context.Context, runner.Spec, string) (map[string][]byte, error) {
+		return nil, errors.New("raised")
+	}
 	k.ask(l, map[string]string{"1.yaml": "kind: Request\nreport: other\nwindow: {from_day: 2026-01-01, to_day: 2026-01-01}\nreason: x\n"})
 	if err := l.answer(t); err != nil {
 		t.Fatal(err)
