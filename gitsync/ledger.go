@@ -34,6 +34,10 @@ type LedgerOptions struct {
 	Auth    Auth          // how to get in
 	Timeout time.Duration // bounds one exchange with the remote; 0 means DefaultTimeout
 	Log     *slog.Logger  // nil means none
+
+	// At is called at named points of a commit: "commit:before", "commit:after", which is built,
+	// "push:before", "push:after", which the remote took, and "ack:after", which is noted. It is for tests that end the process there; nil means nothing.
+	At func(point string)
 }
 
 // Author signs commits. The zero value is nbpress <nbpress@localhost>.
@@ -43,6 +47,7 @@ type Author struct{ Name, Email string }
 type Ledger struct {
 	mirror *mirror
 	author Author
+	at     func(point string)
 	serial chan struct{} // one token: who holds it may commit
 }
 
@@ -56,8 +61,11 @@ func OpenLedger(o LedgerOptions) (*Ledger, error) {
 	if err != nil {
 		return nil, err
 	}
+	if o.At == nil {
+		o.At = func(string) {}
+	}
 	author := Author{cmp.Or(o.Author.Name, "nbpress"), cmp.Or(o.Author.Email, "nbpress@localhost")}
-	return &Ledger{mirror: m, author: author, serial: make(chan struct{}, 1)}, nil
+	return &Ledger{mirror: m, author: author, at: o.At, serial: make(chan struct{}, 1)}, nil
 }
 
 // Change is what one commit puts on a branch.
@@ -199,10 +207,12 @@ func (l *Ledger) round(ctx context.Context, c Change, last *pushError) (Commit, 
 			sent = errors.Is(err, errMoved) // as good as a lost race
 			return err
 		}
+		l.at("commit:before")
 		d, err := l.draft(c, tip)
 		if err != nil {
 			return err
 		}
+		l.at("commit:after")
 		if d.commit == tip {
 			result, err = l.summary(tip)
 			return err
@@ -211,9 +221,12 @@ func (l *Ledger) round(ctx context.Context, c Change, last *pushError) (Commit, 
 			return last
 		}
 		sent = true
+		l.at("push:before")
 		if no, err = send(ctx, s, advertised.capabilities, c.Branch, tip, d); err != nil {
 			return err
 		}
+		l.at("push:after") // the remote has taken it
+		defer l.at("ack:after")
 		if err := l.mirror.keepPushed(ctx, c.Branch, d.objects); err != nil {
 			l.mirror.log.Debug("pushed commits stay in memory", "error", err) // it has landed, and the next push tries again
 		}

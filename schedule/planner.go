@@ -44,7 +44,8 @@ type Options struct {
 	// belongs to the same outage. It must be able to take an outage again, which may have
 	// become longer. Nil: nobody is told.
 	Missed func(context.Context, Missed) error
-	Log    *slog.Logger // where refused slots are reported; nil means nowhere
+	Log    *slog.Logger     // where refused slots are reported; nil means nowhere
+	Now    func() time.Time // the wall clock; nil means time.Now
 }
 
 // NewPlanner returns a planner that calls fire once for each slot that is due.
@@ -62,11 +63,15 @@ func NewPlanner(fire func(context.Context, Slot) error, o Options) *Planner {
 	if o.Missed == nil {
 		o.Missed = func(context.Context, Missed) error { return nil }
 	}
+	now := o.Now
+	if now == nil {
+		now = time.Now
+	}
 	return &Planner{
 		fire:    fire,
 		missed:  o.Missed,
 		log:     log,
-		now:     time.Now,
+		now:     now,
 		changed: make(chan struct{}, 1),
 		plans:   make(map[string]*plan),
 	}

@@ -99,10 +99,10 @@ func newAgent(ctx context.Context, c config, std streams, holder string) (_ *age
 	if a.store, err = store.OpenDir(c.Store.Dir); err != nil {
 		return nil, err
 	}
-	if a.repo, a.ledger, err = openGit(c, a.log); err != nil {
+	if a.repo, a.ledger, err = openGit(c, a.log, std.seams.ledger); err != nil {
 		return nil, err
 	}
-	exec, err := local.New(ctx, local.Options{
+	sandboxes, err := local.New(ctx, local.Options{
 		Python: c.Executor.Local.Python, Dir: c.Executor.Local.Dir, Init: selfInit(), Log: a.log, Hidden: c.private(),
 	})
 	if errors.Is(err, local.ErrExposed) {
@@ -111,16 +111,20 @@ func newAgent(ctx context.Context, c config, std streams, holder string) (_ *age
 	if err != nil {
 		return nil, err
 	}
+	var exec runner.Executor = sandboxes
+	if std.seams.store != nil {
+		a.store, exec = std.seams.store(a.store), std.seams.executor(exec)
+	}
 	a.runner = runner.New(exec, a.store, runner.Options{
 		Slots: c.Executor.Slots, PerReport: c.Executor.PerReport, Holder: holder, Alone: true,
 		Grace: time.Duration(c.Grace), Log: a.log, Recorded: a.recorded.ring, Finished: a.finished,
 		Pongo2: selfPongo2(), PlainPages: c.Pages.ContentSecurity != nil && !*c.Pages.ContentSecurity,
 	})
-	a.planner = schedule.NewPlanner(a.fire, schedule.Options{Missed: a.miss, Log: a.log})
+	a.planner = schedule.NewPlanner(a.fire, schedule.Options{Missed: a.miss, Log: a.log, Now: std.seams.now})
 	return a, nil
 }
 
-func openGit(c config, log *slog.Logger) (*gitsync.Repository, *gitsync.Ledger, error) {
+func openGit(c config, log *slog.Logger, at func(point string)) (*gitsync.Repository, *gitsync.Ledger, error) {
 	auth, err := c.Repository.Credential.auth()
 	if err != nil {
 		return nil, nil, err
@@ -137,7 +141,7 @@ func openGit(c config, log *slog.Logger) (*gitsync.Repository, *gitsync.Ledger, 
 	}
 	ledger, err := gitsync.OpenLedger(gitsync.LedgerOptions{
 		URL: c.Ledger.URL, Dir: filepath.Join(c.State, "ledger.git"), Auth: auth, Log: log,
-		Author: gitsync.Author{Name: c.Ledger.Author.Name, Email: c.Ledger.Author.Email},
+		Author: gitsync.Author{Name: c.Ledger.Author.Name, Email: c.Ledger.Author.Email}, At: at,
 	})
 	return repo, ledger, err
 }

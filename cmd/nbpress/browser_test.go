@@ -25,7 +25,7 @@ func startPreview(t testing.TB, bundle string) string {
 	var stderr strings.Builder
 	go func() {
 		status := run(ctx, []string{"preview", bundle, "--port", "0", "--from", "2026-11-16", "--to", "2026-11-22", "--python", testenv.Python(t)},
-			streams{strings.NewReader(""), written, &stderr})
+			streams{in: strings.NewReader(""), out: written, err: &stderr})
 		_ = written.Close()
 		ended <- status
 	}()

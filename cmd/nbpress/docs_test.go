@@ -66,7 +66,7 @@ func TestDocs_FirstStepsMakeAReport(t *testing.T) {
 	var said strings.Builder
 	nbpress := func(args ...string) {
 		t.Helper()
-		if status := run(t.Context(), args, streams{strings.NewReader(""), io.Discard, &said}); status != exitDone {
+		if status := run(t.Context(), args, streams{in: strings.NewReader(""), out: io.Discard, err: &said}); status != exitDone {
 			t.Fatalf("nbpress %v: status %d\n%s", args, status, said.String())
 		}
 	}

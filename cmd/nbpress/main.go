@@ -28,14 +28,17 @@ const (
 	pongo2Command = "render-pongo2"
 )
 
-func main() {
+func main() { program(seams{}) }
+
+// program is the process, from its arguments to its exit status.
+func program(tested seams) {
 	if status, own := ownProcess(); own {
 		os.Exit(status)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), endSignals()...)
 	defer stop()
 	context.AfterFunc(ctx, func() { time.AfterFunc(impatience, stop) })
-	os.Exit(run(ctx, os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr}))
+	os.Exit(run(ctx, os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr, tested}))
 }
 
 // ownProcess does the work of a process that this program made of itself, if this is one,
@@ -73,6 +76,17 @@ type streams struct {
 	in  io.Reader
 	out io.Writer
 	err io.Writer
+
+	seams seams
+}
+
+// seams are where tests of faults get into an agent: they end its process at a point, or
+// move its clock. The program itself has none.
+type seams struct {
+	store    func(runner.Store) runner.Store
+	executor func(runner.Executor) runner.Executor
+	ledger   func(point string)
+	now      func() time.Time
 }
 
 // run runs one command and returns its exit status.

@@ -17,7 +17,7 @@ func TestMain(m *testing.M) {
 	if status, own := ownProcess(); own {
 		syscall.Exit(status) // not os.Exit, which sleeps a second under the race detector
 	}
-	testscript.Main(m, map[string]func(){"nbpress": main})
+	testscript.Main(m, map[string]func(){"nbpress": testedMain})
 }
 
 // TestScript runs the scripts of testdata/script: the whole product as people use it,

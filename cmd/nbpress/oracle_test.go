@@ -109,7 +109,7 @@ func TestRender_IsWhatJinja2Makes(t *testing.T) {
 			status := run(t.Context(), []string{
 				"render", "--template", filepath.Join(folders[i], "template.html"), "--data", filepath.Join(folders[i], "output.json"),
 				"--language", "ca", "--python", testenv.Python(t),
-			}, streams{strings.NewReader(""), &stdout, &stderr})
+			}, streams{in: strings.NewReader(""), out: &stdout, err: &stderr})
 			switch {
 			case want.Raised == "" && status == exitDone:
 				if got := stdout.String(); got != want.Page {

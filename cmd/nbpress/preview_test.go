@@ -75,7 +75,7 @@ func TestPreview_TakesAnOutputThatIsWrittenWhileTheNotebookRuns(t *testing.T) {
 func makeNew(t testing.TB) string {
 	t.Helper()
 	bundle := filepath.Join(t.TempDir(), "weekly")
-	if status := run(t.Context(), []string{"new", bundle}, streams{strings.NewReader(""), io.Discard, io.Discard}); status != exitDone {
+	if status := run(t.Context(), []string{"new", bundle}, streams{in: strings.NewReader(""), out: io.Discard, err: io.Discard}); status != exitDone {
 		t.Fatal("nbpress new")
 	}
 	return bundle

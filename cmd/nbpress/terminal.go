@@ -29,7 +29,7 @@ func (w plainText) Write(p []byte) (int, error) {
 }
 
 // plain returns the streams for commands that print what is not nbpress's own.
-func (s streams) plain() streams { return streams{s.in, plainText{s.out}, plainText{s.err}} }
+func (s streams) plain() streams { return streams{s.in, plainText{s.out}, plainText{s.err}, s.seams} }
 
 // lineLimit is how many characters of a foreign line stand among ours.
 const lineLimit = 300

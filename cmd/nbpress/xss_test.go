@@ -105,7 +105,7 @@ func executed(t *testing.T, dir string) (*report.Bundle, func() map[string]any, 
 	if err != nil {
 		t.Fatal(err)
 	}
-	exec, err := local.New(t.Context(), local.Options{Python: testenv.Python(t), Init: selfInit(), Log: consoleLog(streams{nil, t.Output(), t.Output()})})
+	exec, err := local.New(t.Context(), local.Options{Python: testenv.Python(t), Init: selfInit(), Log: consoleLog(streams{out: t.Output(), err: t.Output()})})
 	if err != nil {
 		t.Fatal(err)
 	}
