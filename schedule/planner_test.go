@@ -474,6 +474,51 @@ func TestPlanner_FollowsAWallClockThatJumps(t *testing.T) {
 	})
 }
 
+// TestPlanner_FiresNothingAgainWhateverTheClockDoes lets the wall clock jump, by 25 hours
+// ahead and 2 back among others, and agents come and go: nothing fires or is missed that
+// was before.
+func TestPlanner_FiresNothingAgainWhateverTheClockDoes(t *testing.T) {
+	for seed := range uint64(20) {
+		synctest.Test(t, func(t *testing.T) {
+			random := rand.New(rand.NewPCG(seed, 1))
+			var shift atomic.Int64
+			clock := func() time.Time { return time.Now().Add(time.Duration(shift.Load())) }
+			entry := Entry{
+				Report: "r", Schedule: mustParse(t, "*/20 * * * *", "Europe/Madrid"), Since: clock(),
+				CatchUp: []CatchUp{CatchUpLast, CatchUpNone, CatchUpAll}[seed%3], Jitter: time.Duration(seed%2) * 10 * time.Minute,
+			}
+			told := 0
+			settle := func(first, last time.Time) error {
+				if !first.After(entry.Since) || last.Before(first) {
+					t.Errorf("seed %d: %v to %v, and all was settled up to %v", seed, first, last, entry.Since)
+				}
+				if last.After(clock()) {
+					t.Errorf("seed %d: at %v it is too early for %v", seed, clock(), last)
+				}
+				entry.Since = last // the cursor
+				told++
+				return nil
+			}
+			for range 12 {
+				p := NewPlanner(func(_ context.Context, s Slot) error { return settle(s.At, s.At) },
+					Options{Missed: func(_ context.Context, m Missed) error { return settle(m.First, m.Last) }})
+				p.now = clock
+				p.Update([]Entry{entry})
+				stop := start(t, p)
+				for range 4 {
+					elapse(time.Duration(random.Int64N(int64(90 * time.Minute))))
+					jumps := []time.Duration{25 * time.Hour, -2 * time.Hour, -2 * time.Hour, -time.Minute, time.Hour, 0}
+					shift.Add(int64(jumps[random.IntN(len(jumps))]))
+				}
+				stop()
+			}
+			if told < 30 {
+				t.Errorf("seed %d: only %d times was anything told", seed, told)
+			}
+		})
+	}
+}
+
 // TestPlanner_LosesAndDoublesNothingOverRestarts lets agents come and go and
 // their callbacks fail, before or after they recorded the slot.
 func TestPlanner_LosesAndDoublesNothingOverRestarts(t *testing.T) {

@@ -50,15 +50,15 @@ func (a *agent) submit(ctx context.Context, slot schedule.Slot, item *newsItem, 
 	return due, nil
 }
 
-// fired moves a report's cursor past a slot, of which these assets run.
+// fired moves a report's cursor past a slot, of which these assets run, unless it is there.
 func (a *agent) fired(ctx context.Context, slot schedule.Slot, due []string) error {
 	a.desk.Lock()
 	defer a.desk.Unlock()
 	a.mu.Lock()
 	c, ok := a.cursors[slot.Report]
 	a.mu.Unlock()
-	if !ok {
-		return nil // the report is gone since it was planned
+	if !ok || !slot.At.After(c.Fired) {
+		return nil // the report is gone since it was planned, or the slot was resumed
 	}
 	c.Fired = slot.At
 	if len(due) > 0 {
@@ -83,13 +83,19 @@ func (a *agent) finished(m runner.Manifest) {
 }
 
 // resume submits the slots again that an earlier life left open, each with the bundle
-// of its commit, or the newest where that commit cannot be had.
+// of its commit, or the newest where that commit cannot be had. That life may have died
+// before it moved the cursor: the planner would take an open slot for a missed one.
 func (a *agent) resume(ctx context.Context) error {
 	records, err := a.runner.Open(ctx)
 	if err != nil {
 		return err
 	}
 	for _, record := range records {
+		if record.Request == "" {
+			if err := a.fired(ctx, schedule.Slot{Report: record.Report, At: record.ScheduledAt}, record.Assets); err != nil {
+				return err
+			}
+		}
 		log := a.log.With("report", record.Report, "slot", runner.SlotName(record.ScheduledAt))
 		if err := a.goOn(ctx, record); err != nil {
 			log.Error("slot left open", "error", err)
