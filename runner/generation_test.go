@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -100,6 +101,9 @@ func TestRunner_RunsOnceWhatTheScheduleAndARequestWant(t *testing.T) {
 	l.submit(t, slotOf(bundle, 6)) // wants a, which is under way, and b
 	<-started
 	l.submit(t, again(slotOf(bundle, 6), 1, "energy/other.yaml")) // both are under way
+	if keys := slotKeys(&store); len(keys) != 2 {
+		t.Errorf("records of %q, want those of who has runs", keys)
+	}
 	close(release)
 	l.finish(t, time.Minute)
 	if specs := exec.Started(); len(specs) != 2 {
@@ -107,6 +111,68 @@ func TestRunner_RunsOnceWhatTheScheduleAndARequestWant(t *testing.T) {
 	}
 	if got := manifests(t, &store); len(got) != 2 || got["a"].Trigger != runner.TriggerRequest || got["b"].Trigger != runner.TriggerSchedule {
 		t.Errorf("manifests: %+v", got)
+	}
+}
+
+// The next life may give a run to another slot that wants it: no record is left behind.
+func TestRunner_ForgetsASlotWhoseRunsAreSomebodyElses(t *testing.T) {
+	var store runnertest.Memory
+	bundle := bundleOf("a", "b")
+	backfill := again(slotOf(bundle, 6), 1, "energy/backfill.yaml")
+	first := begin(t, &runnertest.FakeExecutor{}, &store, runner.Options{})
+	_ = first.stop()
+	first.submit(t, backfill)
+	second := begin(t, &runnertest.FakeExecutor{}, &store, runner.Options{})
+	second.submit(t, slotOf(bundle, 6), backfill)
+	second.finish(t, time.Minute)
+	if keys := slotKeys(&store); len(keys) > 0 || len(manifests(t, &store)) != 2 {
+		t.Errorf("left open: %v", keys)
+	}
+}
+
+// A run is canceled before each of its writes: it has one end, and nothing is left open.
+func TestRunner_EndsOnceWhatIsCanceledAsItCompletes(t *testing.T) {
+	ended := map[runner.Status]int{}
+	for n, reached := 1, true; reached; n++ {
+		var store runnertest.Memory
+		var told runner.Manifest
+		exec, slot, writes := &runnertest.FakeExecutor{}, slotOf(bundleOf("a"), 6), 0
+		reached = false
+		l := begin(t, exec, &store, runner.Options{})
+		var mu sync.Mutex // guards writes, reached and told
+		store.Before = func(ctx context.Context, operation, _ string) error {
+			mu.Lock()
+			if operation != "get" && operation != "list" {
+				writes++
+			}
+			now := writes == n && !reached
+			reached = reached || now
+			mu.Unlock()
+			if !now {
+				return nil
+			}
+			m, err := l.Cancel(context.WithoutCancel(ctx), idOf(slot, "a"), ada)
+			if err != nil && !errors.Is(err, runner.ErrNotOpen) {
+				t.Errorf("write %d: Cancel() = %v", n, err)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			told = m
+			return nil
+		}
+		l.submit(t, slot)
+		l.finish(t, time.Minute)
+		_ = l.stop()
+		m := manifests(t, &store)["a"]
+		if ended[m.Status]++; told.Status != "" && told.Status != m.Status {
+			t.Errorf("write %d: it ended as %q, and who canceled was told %q", n, m.Status, told.Status)
+		}
+		if now, _ := exec.Open(); now != 0 || len(slotKeys(&store)) > 0 {
+			t.Errorf("write %d: %d sandboxes and %v are left", n, now, slotKeys(&store))
+		}
+	}
+	if ended[runner.StatusCanceled] < 3 || ended[runner.StatusCompleted] < 3 || len(ended) != 2 {
+		t.Errorf("ends: %v", ended)
 	}
 }
 

@@ -362,8 +362,8 @@ func TestRunner_SubmitRefusesWhatCannotRun(t *testing.T) {
 	manifests(t, &store)
 }
 
-// A slot that is resumed with a newer bundle does what is left of it.
-func TestRunner_LeavesOutAssetsThatAreGone(t *testing.T) {
+// A slot that is resumed with a newer bundle does what is left of it, and ends the rest.
+func TestRunner_EndsTheRunsOfAssetsThatAreGone(t *testing.T) {
 	var store runnertest.Memory
 	l := begin(t, &runnertest.FakeExecutor{}, &store, runner.Options{})
 	slot := slotOf(bundleOf("plant-1", "plant-2", "plant-3"), 6)
@@ -371,12 +371,22 @@ func TestRunner_LeavesOutAssetsThatAreGone(t *testing.T) {
 	l.submit(t, slot)
 	l.finish(t, time.Minute)
 	got := manifests(t, &store)
-	if want := []string{"plant-1", "plant-3"}; !slices.Equal(slices.Sorted(maps.Keys(got)), want) {
-		t.Errorf("runs of %q, want %q", slices.Sorted(maps.Keys(got)), want)
+	for asset, want := range map[string]runner.Status{"plant-1": runner.StatusCompleted, "plant-2": runner.StatusError, "plant-3": runner.StatusCompleted} {
+		if got[asset].Status != want {
+			t.Errorf("%s: %+v, want %s", asset, got[asset], want)
+		}
 	}
-	record, err := runner.Decode[runner.SlotRecord]([]byte(store.Objects()["outbox/slot-energy~2026-11-23T0600+0000.yaml"]), runner.KindSlot)
-	if err != nil || !slices.Equal(record.Assets, []string{"plant-1", "plant-3"}) {
-		t.Errorf("the slot's record names %q, %v", record.Assets, err)
+	if f := got["plant-2"].Error; f == nil || f.Code != runner.InvalidReport {
+		t.Errorf("plant-2 ended with %+v", f)
+	}
+	slot.Record.Assets, slot.Record.ScheduledAt = []string{"plant-2"}, slot.Record.ScheduledAt.Add(time.Hour)
+	l.submit(t, slot) // none is left
+	l.finish(t, time.Minute)
+	if past, err := l.History(t.Context(), idOf(slot, "plant-2")); err != nil || past.Status() != runner.StatusError {
+		t.Errorf("plant-2 of the next slot: %+v, %v", past, err)
+	}
+	if keys := slotKeys(&store); len(keys) > 0 {
+		t.Errorf("left open: %v", keys)
 	}
 }
 
