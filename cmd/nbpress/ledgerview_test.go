@@ -1,10 +1,16 @@
 package main
 
 import (
+	"bytes"
+	"fmt"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"nbpress/gitsync"
+	"nbpress/runner"
 )
 
 func TestAssetOf_ReadsWhatRunPathWrites(t *testing.T) {
@@ -46,5 +52,112 @@ func TestManifestsOf_AreInOrder(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("manifestsOf() (-want +got):\n%s", diff)
+	}
+}
+
+// generations commits a run's manifests, one of each status.
+func generations(t *testing.T, a *agent, asset string, at time.Time, onDemand string, statuses ...runner.Status) {
+	t.Helper()
+	change := gitsync.Change{Branch: monthBranch(at), Subject: "x", Files: map[string][]byte{}}
+	for i, status := range statuses {
+		m := runner.Manifest{
+			APIVersion: runner.APIVersion, Kind: runner.KindRun, ID: runner.NewRunID("r", asset+onDemand, at), Generation: i + 1,
+			Report: "r", Asset: asset, ScheduledAt: at, OnDemand: onDemand, Status: status,
+		}
+		data, err := runner.Encode(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		change.Files[runPath(m)] = data
+	}
+	if _, err := a.ledger.Commit(t.Context(), change); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestList_TellsHowARunStandsNow(t *testing.T) {
+	a, _, _ := newLandingAgent(t)
+	generations(t, a, "mended", monday, "", runner.StatusError, runner.StatusError, runner.StatusCompleted)
+	generations(t, a, "failed", monday, "", runner.StatusCanceled, runner.StatusError)
+	generations(t, a, "good", monday, "", runner.StatusCompleted)
+	byHand := map[string][]byte{"r/2026-11-23T0600+0000/failed.g9.yaml": []byte("nonsense"), "r/2026-11-23T0600+0000/good.g2.yaml": nil}
+	if _, err := a.ledger.Commit(t.Context(), gitsync.Change{Branch: "runs/2026-11", Subject: "x", Files: byHand}); err != nil {
+		t.Fatal(err)
+	}
+	for status, want := range map[string][]string{
+		"":          {"failed g2 error", "good g1 completed", "mended g3 completed"},
+		"error":     {"failed g2 error"},
+		"completed": {"good g1 completed", "mended g3 completed"},
+		"canceled":  nil,
+	} {
+		var got []string
+		flags := listFlags{status: status}
+		err := (&ledgerView{ledger: a.ledger}).runs(t.Context(), flags.sieve(), func(d document) bool {
+			if flags.match(d.run) {
+				got = append(got, fmt.Sprintf("%s g%d %s", d.run.Asset, d.run.Generation, d.run.Status))
+			}
+			return true
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("list --status %q (-want +got):\n%s", status, diff)
+		}
+	}
+}
+
+func TestFind_TakesTheSchedulesForTheLatest(t *testing.T) {
+	a, _, _ := newLandingAgent(t)
+	generations(t, a, "both", monday, "", runner.StatusError, runner.StatusCompleted)
+	generations(t, a, "both", tuesday, "aaaaaaaa", runner.StatusCompleted)
+	generations(t, a, "asked", monday, "aaaaaaaa", runner.StatusCompleted)
+	generations(t, a, "asked", tuesday, "bbbbbbbb", runner.StatusCompleted)
+	for ref, want := range map[string]string{
+		"r/both/latest": "r/2026-11-23T0600+0000/both.g2.yaml", "r/asked/latest": "r/2026-11-24T0600+0000-bbbbbbbb/asked.yaml",
+		"r/both/2026-11-24T0600+0000-aaaaaaaa": "r/2026-11-24T0600+0000-aaaaaaaa/both.yaml",
+	} {
+		d, err := (&ledgerView{ledger: a.ledger}).find(t.Context(), ref)
+		if err != nil || d.path != want {
+			t.Errorf("%s is %s, %v, want %s", ref, d.path, err, want)
+		}
+	}
+}
+
+// What stands in the place of a run that is to come, and is of another, gives way.
+func TestLandOutbox_ReplacesWhatSomebodyPutInARunsPlace(t *testing.T) {
+	a, s, _ := newLandingAgent(t)
+	ours := func(generation int, status runner.Status) runner.Manifest {
+		return runner.Manifest{
+			APIVersion: runner.APIVersion, Kind: runner.KindRun, ID: runner.NewRunID("r", "a", monday), Generation: generation,
+			Report: "r", Asset: "a", ScheduledAt: monday, Status: status,
+		}
+	}
+	copied, err := runner.Encode(ours(1, runner.StatusError))
+	if err != nil {
+		t.Fatal(err)
+	}
+	byHand := map[string][]byte{runPath(ours(1, "")): copied, runPath(ours(2, "")): copied}
+	if _, err := a.ledger.Commit(t.Context(), gitsync.Change{Branch: "runs/2026-11", Subject: "x", Files: byHand}); err != nil {
+		t.Fatal(err)
+	}
+	s.put(t, "1.yaml", ours(1, runner.StatusCompleted))
+	s.put(t, "2.yaml", ours(2, runner.StatusCompleted))
+	if err := a.landOutbox(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	tree, err := a.ledger.Tree(t.Context(), "runs/2026-11")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for generation, want := range map[int]string{1: "status: error", 2: "status: completed"} {
+		data, err := tree.Open(runPath(ours(generation, "")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var text bytes.Buffer
+		if _, err := text.ReadFrom(data); err != nil || !bytes.Contains(text.Bytes(), []byte(want)) {
+			t.Errorf("generation %d: %s, %v, want %q", generation, text.String(), err, want)
+		}
 	}
 }

@@ -73,9 +73,6 @@ func (w *wish) fits(past runner.History) bool {
 func (a *agent) asItWas(w *wish, m runner.Manifest) *report.Bundle {
 	bundle, known := w.bundles[m.BundleCommit]
 	if !known {
-		if w.bundles == nil {
-			w.bundles = map[string]*report.Bundle{}
-		}
 		bundle = a.bundleOf(m.Report, m.BundleCommit)
 		w.bundles[m.BundleCommit] = bundle
 	}

@@ -29,6 +29,7 @@ type wish struct {
 	plan  accepted
 	wrong []strict.Problem
 
+	records map[moment][]int          // the plan's slots by what they have in common: indices
 	bundles map[string]*report.Bundle // the report as it was, by commit; nil: not to be had
 }
 
@@ -47,6 +48,7 @@ func (w *wish) refuse(pointer, what, do string) {
 // are the request's, the error is the store's or the ledger's.
 func (a *agent) grant(ctx context.Context, w wish) (accepted, []strict.Problem, error) {
 	w.zone = time.UTC
+	w.records, w.bundles = map[moment][]int{}, map[string]*report.Bundle{}
 	if w.Want() != request.Cancel {
 		a.check(&w)
 	}
@@ -228,29 +230,32 @@ func (a *agent) grantRun(ctx context.Context, w *wish, record runner.SlotRecord,
 		run.ScheduledAt = first.ScheduledAt
 	}
 	w.plan.Answer.Runs = append(w.plan.Answer.Runs, run)
-	w.plan.add(w.by, record, asset, run.Generation)
+	w.add(record, asset, run.Generation)
 	return nil
 }
 
+// moment is what the records of one slot have in common.
+type moment struct {
+	at       int64 // Unix seconds
+	onDemand string
+}
+
 // add puts a run into the record of its slot, and of what else records tell apart.
-func (p *accepted) add(by runner.Asked, record runner.SlotRecord, asset string, generation int) {
-	record.Trigger, record.Asked = runner.TriggerRequest, by
-	same := func(r runner.SlotRecord) bool {
-		return r.ScheduledAt.Equal(record.ScheduledAt) && r.OnDemand == record.OnDemand
-	}
-	i := slices.IndexFunc(p.Slots, func(r runner.SlotRecord) bool {
-		return same(r) && r.Slot() == record.Slot() && r.Window == record.Window &&
+func (w *wish) add(record runner.SlotRecord, asset string, generation int) {
+	record.Trigger, record.Asked = runner.TriggerRequest, w.by
+	slots, when := &w.plan.Slots, moment{record.ScheduledAt.Unix(), record.OnDemand}
+	known := w.records[when]
+	i := slices.IndexFunc(known, func(i int) bool {
+		r := &(*slots)[i]
+		return r.Slot() == record.Slot() && r.Window == record.Window &&
 			r.BundleCommit == record.BundleCommit && slices.Equal(r.Languages, record.Languages)
 	})
 	if i < 0 {
-		for _, r := range p.Slots {
-			if same(r) {
-				record.Part++
-			}
-		}
-		i, p.Slots = len(p.Slots), append(p.Slots, record)
+		record.Part = len(known)
+		i, known = len(known), append(known, len(*slots))
+		w.records[when], *slots = known, append(*slots, record)
 	}
-	slot := &p.Slots[i]
+	slot := &(*slots)[known[i]]
 	slot.Assets = append(slot.Assets, asset)
 	if generation > 1 {
 		if slot.Generations == nil {
