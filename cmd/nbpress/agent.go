@@ -146,12 +146,24 @@ func openGit(c config, log *slog.Logger, at func(point string)) (*gitsync.Reposi
 	return repo, ledger, err
 }
 
+// lockPatience is how long the lock of an agent may outlive it.
+const lockPatience = 2 * time.Second
+
 // lockState makes sure that one agent uses a state folder at a time.
-func lockState(dir string) (*os.File, error) {
+func lockState(ctx context.Context, dir string) (*os.File, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("state folder: %w", err)
 	}
-	file, err := tryLock(filepath.Join(dir, "agent.lock"))
+	lock := filepath.Join(dir, "agent.lock")
+	file, err := tryLock(lock)
+	// A process that an agent was just starting when it was killed has its lock until it is
+	// another program.
+	for patience := time.Now().Add(lockPatience); errors.Is(err, unix.EWOULDBLOCK) && time.Now().Before(patience); {
+		if err := wait(ctx, 20*time.Millisecond); err != nil {
+			return nil, err
+		}
+		file, err = tryLock(lock)
+	}
 	if errors.Is(err, unix.EWOULDBLOCK) {
 		return nil, fmt.Errorf("another agent runs with the state folder %s; stop it, or give this one its own `state`", dir)
 	}

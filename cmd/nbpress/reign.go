@@ -14,7 +14,7 @@ import (
 // serve lets an agent work for as long as it has the lease, and makes a new one, which
 // knows nothing, when it lost it: what it knew is old by then.
 func serve(ctx context.Context, c config, std streams, once bool) error {
-	lock, err := lockState(c.State)
+	lock, err := lockState(ctx, c.State)
 	if err != nil {
 		return err
 	}

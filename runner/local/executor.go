@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -166,24 +167,53 @@ func (e *Executor) Start(ctx context.Context, spec runner.Spec) (runner.Sandbox,
 // sweep removes the sandboxes of agents that are no more. The processes died with
 // their agent; the folders did not.
 func (e *Executor) sweep() error {
-	entries, err := os.ReadDir(e.dir)
-	if err != nil {
-		return err
-	}
-	var errs []error
-	for _, entry := range entries {
-		box := filepath.Join(e.dir, entry.Name())
-		if info, err := os.Stat(lockPath(box)); (err != nil || info.Size() == 0) && younger(entry, time.Minute) {
-			continue // another agent is making or removing it
-		}
-		lock, err := lockFile(lockPath(box))
-		if err != nil {
-			continue // another agent's, alive
-		}
+	boxes, err := e.stale()
+	errs := []error{err}
+	for box, lock := range boxes {
 		errs = append(errs, removeBox(box), lock.Close())
 		e.log.Info("removed a stale sandbox", "path", box)
 	}
 	return errors.Join(errs...)
+}
+
+// stale returns the sandboxes whose agent is no more, with their locks.
+func (e *Executor) stale() (map[string]*os.File, error) {
+	alone, err := lockFolder(e.dir, false) // nobody makes or removes one meanwhile
+	if err == nil {
+		defer alone.Close()
+	}
+	entries, err := os.ReadDir(e.dir)
+	if err != nil {
+		return nil, err
+	}
+	boxes := map[string]*os.File{}
+	patience := time.Now().Add(lockPatience)
+	for _, entry := range entries {
+		box := filepath.Join(e.dir, entry.Name())
+		if info, err := os.Stat(lockPath(box)); alone == nil && (err != nil || info.Size() == 0) && younger(entry, time.Minute) {
+			continue // another agent may be making or removing it
+		}
+		lock, err := lockFile(lockPath(box))
+		// A process that a dead agent was just starting has the lock until it is another program.
+		for err != nil && ownerGone(lockPath(box)) && time.Now().Before(patience) {
+			pauseForLock()
+			lock, err = lockFile(lockPath(box))
+		}
+		if err == nil { // else another agent's, alive
+			boxes[box] = lock
+		}
+	}
+	return boxes, nil
+}
+
+// ownerGone reports whether the process that wrote its number into a lock is no more.
+func ownerGone(lock string) bool {
+	text, err := os.ReadFile(lock)
+	if err != nil {
+		return false
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	return err == nil && processGone(pid)
 }
 
 // younger reports whether a folder's last change is less than age ago.

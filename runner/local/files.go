@@ -145,6 +145,9 @@ func removeBox(box string) error {
 	if err != nil {
 		return err
 	}
+	if removing, err := lockFolder(filepath.Dir(box), true); err == nil {
+		defer removing.Close()
+	}
 	return removeAll(box)
 }
 

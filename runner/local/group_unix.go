@@ -109,6 +109,39 @@ func lockFile(path string) (*os.File, error) {
 	return file, nil
 }
 
+// lockPatience is how long one waits for a lock that is held for an instant only.
+const lockPatience = time.Second
+
+func pauseForLock() { time.Sleep(5 * time.Millisecond) }
+
+// lockFolder locks the folder of sandboxes: shared by who makes or removes one, alone by
+// who looks for those of the dead. It waits a moment: everybody holds it for an instant,
+// unless a process was stopped there.
+func lockFolder(path string, shared bool) (*os.File, error) {
+	folder, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	how := unix.LOCK_EX
+	if shared {
+		how = unix.LOCK_SH
+	}
+	patience := time.Now().Add(lockPatience)
+	for {
+		err := unix.Flock(int(folder.Fd()), how|unix.LOCK_NB)
+		if err == nil {
+			return folder, nil
+		}
+		if !errors.Is(err, unix.EWOULDBLOCK) || time.Now().After(patience) {
+			return nil, errors.Join(err, folder.Close())
+		}
+		pauseForLock()
+	}
+}
+
+// processGone reports whether there is no process of a number.
+func processGone(pid int) bool { return errors.Is(unix.Kill(pid, 0), unix.ESRCH) }
+
 // ownerOf returns the user that a file belongs to, -1 where that is unknown.
 func ownerOf(info os.FileInfo) int {
 	stat, ok := info.Sys().(*syscall.Stat_t)

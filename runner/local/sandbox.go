@@ -59,6 +59,9 @@ var errClosed = fmt.Errorf("the sandbox is closed: %w", fs.ErrClosed)
 
 // newSandbox makes the folder of a sandbox, locked for as long as we live.
 func (e *Executor) newSandbox(name string, env map[string]string) (*sandbox, error) {
+	if making, err := lockFolder(e.dir, true); err == nil { // else sweep goes by the folder's age
+		defer making.Close()
+	}
 	dir, err := os.MkdirTemp(e.dir, name)
 	if err != nil {
 		return nil, fmt.Errorf("make a sandbox: %w", err)

@@ -290,3 +290,47 @@ func TestAgent_LeavesNothingBehindWhenItIsKilled(t *testing.T) {
 		})
 	}
 }
+
+// What an agent had barely begun to make, or almost removed, when it was killed has no
+// lock that tells whose it is. It is swept at once, unless somebody is at such work now.
+func TestNew_SweepsSandboxesThatAreHalfMade(t *testing.T) {
+	dir, python := t.TempDir(), testenv.Python(t)
+	for _, box := range []string{"bare", "empty"} {
+		if err := os.Mkdir(filepath.Join(dir, box), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(dir, "empty", "lock"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	making, err := os.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer making.Close()
+	if err := syscall.Flock(int(making.Fd()), syscall.LOCK_SH); err != nil {
+		t.Fatal(err)
+	}
+	openExecutor(t, local.Options{Python: python, Dir: dir, Log: logTo(t)})
+	if left := folders(t, dir); len(left) != 2 {
+		t.Errorf("while somebody makes a sandbox, %q are left", left)
+	}
+	making.Close()
+	openExecutor(t, local.Options{Python: python, Dir: dir, Log: logTo(t)})
+	if left := folders(t, dir); len(left) != 0 {
+		t.Errorf("left: %q", left)
+	}
+}
+
+func folders(t *testing.T, dir string) []string {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, entry := range entries {
+		names = append(names, entry.Name())
+	}
+	return names
+}
