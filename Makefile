@@ -2,6 +2,8 @@
 PYTHON       ?= python3
 FUZZTIME     ?= 10s
 NOTEBOOKS    ?= 300
+FAULTS       ?= 1
+KILLS        ?= 40
 GOTESTFLAGS  ?=
 REQUIREMENTS := kernel-image/kernel-requirements.txt internal/testenv/requirements.txt
 
@@ -12,7 +14,7 @@ RACE = $(shell command -v "$$(go env CC)" >/dev/null && echo -race)
 SIDE_BY_SIDE = $(MAKE) --no-print-directory $(if $(findstring -j,$(MAKEFLAGS)),,-j2)
 
 .DELETE_ON_ERROR:
-.PHONY: help build venv test e2e lint fmt fuzz soak bench demo clean
+.PHONY: help build venv test e2e lint fmt fuzz kernels faults soak bench demo clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -61,8 +63,15 @@ build/peers/made: internal/bench/requirements.txt
 	build/peers/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
-soak: venv ## execute NOTEBOOKS (300) one after another, then 8 at a time, and look what stays
+kernels: venv ## execute NOTEBOOKS (300) one after another, then 8 at a time, and look what stays
 	NBPRESS_SOAK=$(NOTEBOOKS) go test -count=1 -run TestSoak -v -timeout 40m ./runner
+
+# Two rigs at a time: kernels need a processor each.
+faults: venv ## kill agents at each point FAULTS (1) times and KILLS (40) times at random, fill disks, stop clocks and remotes
+	NBPRESS_FAULTS=$(FAULTS) NBPRESS_KILLS=$(KILLS) go test -count=1 -run TestFaults -v -parallel 2 -timeout 3h ./cmd/nbpress
+
+soak: kernels ## kernels, then faults at each point 20 times and 500 times at random: an hour
+	$(MAKE) --no-print-directory faults FAULTS=20 KILLS=500
 
 bench: venv build build/peers/made ## measure every speed that is promised, beside its peer
 	go run ./internal/bench

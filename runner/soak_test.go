@@ -26,7 +26,7 @@ import (
 )
 
 // soakDefault is how many notebooks TestSoak executes in each of its ways, beside one of
-// each kind, where NBPRESS_SOAK does not say otherwise; `make soak` does.
+// each kind, where NBPRESS_SOAK does not say otherwise; `make kernels` does.
 const soakDefault = 4
 
 // soaked is a notebook of the soak, and how it has to end.
