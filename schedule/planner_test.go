@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -374,6 +375,30 @@ func TestPlanner_UpdateChangesOnlyWhatChanged(t *testing.T) {
 				r.want(t, tt.want...)
 			})
 		})
+	}
+}
+
+// The mark is a time that no schedule gives: it stays where nothing is planned anew.
+func TestPlanner_PlansOnlyWhatWasEditedAnew(t *testing.T) {
+	entries := manyEntries(t, 1000, time.Now())
+	p := NewPlanner(func(context.Context, Slot) error { return nil }, Options{})
+	p.Update(entries)
+	mark := moment{time.Now().Add(time.Nanosecond), time.Now().AddDate(1, 0, 0)}
+	for _, pl := range p.plans {
+		pl.next = mark
+	}
+	entries[500].Schedule = mustParse(t, "0 7 * * *", "")
+	entries = append(entries[:999:999], Entry{Report: "new", Schedule: mustParse(t, "@daily", "")})
+	p.Update(entries)
+	var anew []string
+	for name, pl := range p.plans {
+		if pl.next != mark {
+			anew = append(anew, name)
+		}
+	}
+	slices.Sort(anew)
+	if diff := cmp.Diff([]string{"new", entries[500].Report}, anew); diff != "" {
+		t.Errorf("planned anew (-want +got):\n%s", diff)
 	}
 }
 

@@ -30,6 +30,7 @@ var pairs = [...]pair{
 	{"a manifest onto 20,000 commits, median, peer: git add, commit, push", "BenchmarkCommit/nbpress_median", "BenchmarkCommit/git_median", 1.3},
 	{"a commit taken and read beside hostile reports, peer: without them", "BenchmarkSync/hostile", "BenchmarkSync/good", 2},
 	{"list of a month of 30,000 manifests, no mirror, peer: git clone --depth 1", "BenchmarkLook/list_first", "BenchmarkLook/git_clone", 0},
+	{"one edit among 100,000 schedules, peer: loading them", "BenchmarkPlanner/edit/100000", "BenchmarkPlanner/load/100000", 0.1},
 }
 
 // limits are times that are promised without a peer.
@@ -39,6 +40,7 @@ var limits = [...]struct {
 }{
 	{"kernel's death noticed", "BenchmarkDeath", 50 * time.Millisecond},
 	{"preview, from a saved template to its page", "BenchmarkPreview", 300 * time.Millisecond},
+	{"100,000 schedules parsed and planned", "BenchmarkPlanner/load/100000", 5 * time.Second},
 	{"a manifest onto a month of 30,000, 95th percentile", "BenchmarkCommit/nbpress_p95", 300 * time.Millisecond},
 	{"list of that month, by URL", "BenchmarkLook/list", time.Second},
 	{"list of that month, from a clone", "BenchmarkLook/list_clone", time.Second},
@@ -54,6 +56,8 @@ var sizes = [...]struct {
 	limit            float64 // 0: none is promised
 }{
 	{"agent's memory with a ledger of 20,000 commits, peak", "BenchmarkAgentMemory", "MiB", 60},
+	{"100,000 schedules, heap over an idle planner's", "BenchmarkPlanner/load/100000", "MiB", 57}, // 60 MB
+	{"a slot of 100,000 schedules fires", "BenchmarkPlanner/fire/100000", "us/slot", 50},
 	{"ledger after git gc, at 1,000 runs a day", "BenchmarkGrowth", "B/run", 0},
 }
 
