@@ -3,6 +3,7 @@ package gitsync
 import (
 	"cmp"
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -50,6 +51,10 @@ func newRemote(rawURL string, auth Auth, timeout time.Duration) (*remote, error)
 	}
 	auth.User = cmp.Or(auth.User, ep.User)
 	auth.Password = cmp.Or(auth.Password, ep.Password)
+	if auth.Password != "" { // as it goes over the wire, and as it stands in addresses
+		r.secrets = append(r.secrets, url.QueryEscape(auth.Password), url.PathEscape(auth.Password),
+			base64.StdEncoding.EncodeToString([]byte(cmp.Or(auth.User, "git")+":"+auth.Password)))
+	}
 	ep.User, ep.Password = "", ""
 	r.endpoint, r.name = *ep, ep.String()
 	r.client, r.auth, err = auth.dialer(ep, r.timeout)

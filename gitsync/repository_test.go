@@ -2,6 +2,7 @@ package gitsync
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -172,6 +173,7 @@ func TestRepository_ErrorsHoldNoCredentials(t *testing.T) {
 		"password in the URL": {URL: with(url.UserPassword("ada", "hunter2"))},
 		"token in the URL":    {URL: with(url.User("hunter2"))},
 		"password":            {URL: server, Auth: Auth{User: "ada", Password: "hunter2"}},
+		"coded password":      {URL: server, Auth: Auth{User: "ada", Password: "hunter2 ü"}},
 		"nobody listens":      {URL: refused.String()},
 		"bad URL":             {URL: "https://ada:hunter2@example.com:x/%zz"},
 		"bad scheme":          {URL: "ftp://ada:hunter2@example.com/r.git"},
@@ -182,7 +184,8 @@ func TestRepository_ErrorsHoldNoCredentials(t *testing.T) {
 			if err == nil {
 				_, _, err = r.Fetch(t.Context())
 			}
-			if err == nil || strings.Contains(err.Error(), "hunter2") {
+			coded := base64.StdEncoding.EncodeToString([]byte("ada:hunter2 ü"))
+			if err == nil || strings.Contains(err.Error(), "hunter2") || strings.Contains(err.Error(), coded) {
 				t.Errorf("error = %v", err)
 			}
 			if wantDenied := strings.HasPrefix(o.URL, "http://") && o.URL != refused.String(); wantDenied != errors.Is(err, ErrDenied) {

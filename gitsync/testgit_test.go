@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/cgi"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -109,7 +110,7 @@ func basicAuth(user, password string) func(http.Handler) http.Handler {
 			u, p, _ := r.BasicAuth()
 			if u != user || p != password {
 				w.Header().Set("WWW-Authenticate", `Basic realm="git"`)
-				http.Error(w, "bad credentials: "+u+":"+p, http.StatusUnauthorized)
+				http.Error(w, "bad credentials: "+u+":"+p+", "+r.Header.Get("Authorization")+", "+url.QueryEscape(p), http.StatusUnauthorized)
 				return
 			}
 			next.ServeHTTP(w, r)
