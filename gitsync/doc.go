@@ -18,6 +18,8 @@
 //   - The ledger is never forced, merged or rewritten, and a push whose answer was
 //     lost is found out by reading the branch again: it lands once.
 //   - The local folders are disposable. Removing them costs a fetch.
+//   - A fetch takes what a commit adds, not what it shares with the one before, and no
+//     file of more than DefaultMaxFile bytes: memory is bounded whatever is in it.
 //   - Every exchange with a remote ends at its context's end or at the timeout,
 //     whichever is first, and no error message holds a credential.
 //
