@@ -33,11 +33,18 @@ func (d dueRun) name() string {
 	return fmt.Sprintf("%s/%s of %s", d.report, d.asset, d.at.Format(time.RFC3339))
 }
 
+// dueMissed is a slot that must have been told as missed, alone.
+type dueMissed struct {
+	report string
+	at     time.Time
+}
+
 // evidence is what agents left.
 type evidence struct {
 	store  runner.StoreReader
 	ledger string // the bare repository
 	due    []dueRun
+	missed []dueMissed
 	kills  int // agents that were killed, or lost their lease
 	atOnce int // runs that an agent had under way
 }
@@ -260,6 +267,10 @@ func (e evidence) committed(stored map[string]storedRun) []string {
 	for name := range want {
 		slots[path.Join(path.Dir(name), "slot.yaml")] = true
 	}
+	missed := map[string]dueMissed{}
+	for _, m := range e.missed {
+		missed["refs/heads/runs/"+m.at.Format("2006-01")+":"+path.Join(m.report, "missed-"+m.at.Format("2006-01-02T1504-0700")+".yaml")] = m
+	}
 	months, err := e.months()
 	if err != nil {
 		return []string{fmt.Sprint("ledger: ", err)}
@@ -278,6 +289,10 @@ func (e evidence) committed(stored map[string]storedRun) []string {
 				found = append(found, fmt.Sprint("ledger: ", err))
 			case slots[name]:
 				delete(slots, name)
+			case missed[name].tells(data):
+				delete(missed, name)
+			case missedPath.MatchString(file):
+				found = append(found, "ledger: told as missed: "+name)
 			case want[name] == nil:
 				found = append(found, "ledger: "+name+" is not of the store")
 			case data != string(want[name]):
@@ -292,10 +307,21 @@ func (e evidence) committed(stored map[string]storedRun) []string {
 	for name := range slots {
 		found = append(found, "ledger: there is no "+name)
 	}
+	for name := range missed {
+		found = append(found, "ledger: there is no "+name)
+	}
 	return found
 }
 
-var ownPath = regexp.MustCompile(`^([a-z/-]+/[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{4}[+-][0-9]{4}/[a-z-]+\.yaml|README\.md|cursors\.yaml)$`)
+// tells reports whether a document is the record of a missed slot.
+func (d dueMissed) tells(data string) bool {
+	m, err := runner.Decode[runner.MissedRecord]([]byte(data), runner.KindMissed)
+	return err == nil && m.Report == d.report && m.Count == 1 && m.First.Equal(d.at) && m.Last.Equal(d.at)
+}
+
+var missedPath = regexp.MustCompile(`/missed-[^/]+\.yaml$`)
+
+var ownPath = regexp.MustCompile(`^([a-z/-]+/[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{4}[+-][0-9]{4}/[a-z-]+\.yaml|[a-z/-]+/missed-[0-9T+-]+\.yaml|README\.md|cursors\.yaml)$`)
 
 // history looks at the commits: a line, each manifest in one of them, nothing outside
 // our paths, and sound.
@@ -321,7 +347,7 @@ func (e evidence) history() []string {
 			commits[file]++
 		}
 		for file, n := range commits {
-			run := branch != "refs/heads/runs/status" && path.Base(file) != "slot.yaml"
+			run := branch != "refs/heads/runs/status" && path.Base(file) != "slot.yaml" && !missedPath.MatchString(file)
 			if run && n > 1 {
 				found = append(found, fmt.Sprintf("ledger: doubled: %s:%s is in %d commits", branch, file, n))
 			}

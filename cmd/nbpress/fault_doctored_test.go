@@ -46,6 +46,7 @@ func TestFaults_JudgeComplainsOfWhatIsDoctored(t *testing.T) {
 		{"a manifest landed differently", plumb + `echo x | put energy/$SLOT/a.yaml; land -p $MONTH`, `differs from the store's`},
 		{"a manifest landed twice", plumb + `echo x | put energy/$SLOT/a.yaml; land -p $MONTH; git update-ref refs/heads/$MONTH $(git commit-tree -m back -p $MONTH $MONTH~1^{tree})`, `ledger: doubled: `},
 		{"a file of somebody's landed", plumb + `echo x | put notes.txt; land -p $MONTH`, `notes.txt is not one of our paths`},
+		{"a slot is told as missed", plumb + `echo x | put energy/missed-$SLOT.yaml; land -p $MONTH`, `ledger: told as missed: `},
 		{"a merge", plumb + `other=$(git commit-tree -m other $MONTH^{tree}); land -p $MONTH -p $other`, `ledger: merges: `},
 		{"a branch that began anew", plumb + `land; git update-ref refs/heads/$MONTH $(git commit-tree -m joined -p $MONTH -p $TIP $MONTH^{tree})`, ` has 2 roots`},
 		{"an object is damaged", `f=$(find $REPO/objects -type f -path '*/??/*' | head -1); chmod u+w $f; echo x >$f`, `ledger: git fsck`},

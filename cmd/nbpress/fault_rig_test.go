@@ -37,7 +37,8 @@ type rig struct {
 	env     []string
 	store   runner.StoreReader
 
-	due []dueRun
+	due    []dueRun
+	missed []dueMissed
 
 	mu     sync.Mutex // guards what follows
 	kills  int
@@ -385,7 +386,7 @@ func (r *rig) judge() {
 func (r *rig) evidence() evidence {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return evidence{store: r.store, ledger: r.bare, due: r.due, kills: r.kills, atOnce: rigSlots}
+	return evidence{store: r.store, ledger: r.bare, due: r.due, missed: r.missed, kills: r.kills, atOnce: rigSlots}
 }
 
 // debris lists sandboxes, processes and temporary files that are left on the machine.

@@ -226,8 +226,11 @@ func TestFaults_ClockJumps(t *testing.T) {
 	slot := func(hours int) { r.expect(noon().Truncate(24 * time.Hour).Add(time.Duration(hours) * time.Hour)) }
 	slot(12)
 	r.finish(clock(0))
-	for _, hours := range []int{18, 24 + 6, 24 + 12, 24 + 13} { // that of 13 o'clock is more than a day late
+	for _, hours := range []int{18, 24 + 6, 24 + 12, 24 + 13} {
 		slot(hours)
+	}
+	for _, report := range []string{"energy", "water/levels"} { // more than a day late
+		r.missed = append(r.missed, dueMissed{report, noon().Truncate(time.Hour).Add(time.Hour)})
 	}
 	r.finish(clock(25 * time.Hour))
 	for _, ahead := range []time.Duration{23 * time.Hour, 25 * time.Hour, -2 * time.Hour, 25 * time.Hour} {
