@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"io/fs"
 	"math/rand/v2"
 	"os"
@@ -23,12 +24,12 @@ import (
 )
 
 // somePack makes a pack of a history in which objects are deltas of each other.
-func somePack(t testing.TB, args ...string) []byte {
+func somePack(t testing.TB, commits int, args ...string) []byte {
 	t.Helper()
 	bare := newBare(t)
 	var stream bytes.Buffer
-	text := strings.Repeat("a line that stays\n", 200)
-	for n := range 40 {
+	text := strings.Repeat("a line that stays\n", 5*commits)
+	for n := range commits {
 		content := fmt.Sprintf("%s%d\n%s%s", text, n, text, strings.Repeat("x", n*n))
 		fmt.Fprintf(&stream, "commit refs/heads/main\ncommitter A <a@b> %d +0000\ndata 2\nx\n", 1e9+n)
 		for file := range 3 {
@@ -55,7 +56,7 @@ func TestIndexPack_AgreesWithGit(t *testing.T) {
 		"no deltas":        {"--window=0"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			pack := somePack(t, args...)
+			pack := somePack(t, 40, args...)
 			dir, gits := t.TempDir(), filepath.Join(t.TempDir(), "git.pack")
 			if err := writePack(dir, bytes.NewReader(pack), unknown); err != nil {
 				t.Fatal(err)
@@ -127,7 +128,7 @@ func TestRepository_TakesOnlyWhatIsNew(t *testing.T) {
 }
 
 func TestIndexPack_RefusesWhatIsDamaged(t *testing.T) {
-	pack := somePack(t, "--delta-base-offset")
+	pack := somePack(t, 40, "--delta-base-offset")
 	flipped := bytes.Clone(pack)
 	flipped[len(flipped)/2] ^= 0x40
 	for name, data := range map[string][]byte{
@@ -143,13 +144,22 @@ func TestIndexPack_RefusesWhatIsDamaged(t *testing.T) {
 	}
 }
 
+// rewind empties a file.
+func rewind(file *os.File) error {
+	_, err := file.Seek(0, io.SeekStart)
+	return errors.Join(file.Truncate(0), err)
+}
+
 func FuzzIndexPack(f *testing.F) {
-	f.Add(somePack(f, "--delta-base-offset"))
-	f.Add(somePack(f))
+	f.Add(somePack(f, 3, "--delta-base-offset"))
+	f.Add(somePack(f, 3))
 	f.Add([]byte("PACK\x00\x00\x00\x02\xff\xff\xff\xff"))
+	file := must(os.CreateTemp(f.TempDir(), ""))
+	defer file.Close()
 	f.Fuzz(func(t *testing.T, data []byte) {
-		file := must(os.CreateTemp(t.TempDir(), ""))
-		defer file.Close()
+		if err := rewind(file); err != nil {
+			t.Fatal(err)
+		}
 		index, err := indexPack(bytes.NewReader(data), file, maxHeld, unknown)
 		if err == nil && must(index.Count()) > int64(len(data)) {
 			t.Error("more objects than bytes")
