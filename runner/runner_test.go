@@ -338,16 +338,9 @@ func TestRunner_SubmitKnowsASlotInAnotherZone(t *testing.T) {
 	})
 }
 
-func TestRunner_SubmitRefusesWhatCannotRun(t *testing.T) {
+func TestRunner_SubmitRefusesWhatTheStoreDoesNotTake(t *testing.T) {
 	var store runnertest.Memory
 	l := begin(t, &runnertest.FakeExecutor{}, &store, runner.Options{})
-	slot := slotOf(bundleOf("plant-1"), 6)
-	for _, assets := range [][]string{nil, {"plant-8", "plant-9"}} {
-		slot.Record.Assets = assets
-		if err := l.Submit(t.Context(), slot); err == nil {
-			t.Errorf("assets %q were accepted", assets)
-		}
-	}
 	store.Before = func(context.Context, string, string) error { return errors.New("away") }
 	if err := l.Submit(t.Context(), slotOf(bundleOf("plant-1"), 6)); err == nil {
 		t.Error("a slot was accepted that the store did not take")
