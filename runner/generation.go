@@ -124,12 +124,8 @@ func (r *Runner) Fail(ctx context.Context, record SlotRecord, f *Failure) error 
 // end ends the runs of some assets of a slot with a failure.
 func (r *Runner) end(ctx context.Context, record SlotRecord, assets []string, f *Failure) error {
 	for _, asset := range assets {
-		m := Manifest{
-			APIVersion: APIVersion, Kind: KindRun, ID: record.runID(asset), Generation: max(1, record.Generations[asset]),
-			Report: record.Report, Asset: asset, Window: record.Window, Languages: record.Languages,
-			ScheduledAt: record.ScheduledAt, OnDemand: record.OnDemand, Trigger: record.Trigger, Asked: record.Asked,
-			BundleCommit: record.BundleCommit, Status: StatusError, Error: f.fit().record(),
-		}
+		m := record.manifest(asset)
+		m.Status, m.Error = StatusError, f.fit().record()
 		m, err := r.commit(ctx, m)
 		if err == nil {
 			err = r.tell(ctx, m)

@@ -112,19 +112,24 @@ func (r *Runner) job(t *task, attempt int) Job {
 
 // manifest returns the terminal manifest of a run that ended so.
 func (t *task) manifest(attempts []Attempt, o Outcome, artifacts []Artifact) Manifest {
-	record := t.slot.record
-	m := Manifest{
-		APIVersion: APIVersion, Kind: KindRun, ID: t.id, Generation: t.generation,
-		Report: t.report, Asset: t.asset.ID, Window: record.Window, Languages: t.languages(),
-		ScheduledAt: record.ScheduledAt, OnDemand: record.OnDemand, Trigger: record.Trigger, Asked: record.Asked,
-		BundleCommit: t.commit,
-		Parameters:   plain(t.bundle.AssetParameters(t.asset)).(map[string]any),
-		Status:       StatusCompleted, Attempts: attempts, Artifacts: artifacts, Warnings: o.Warnings,
-	}
+	m := t.slot.record.manifest(t.asset.ID)
+	m.Languages, m.BundleCommit = t.languages(), t.commit
+	m.Parameters = plain(t.bundle.AssetParameters(t.asset)).(map[string]any)
+	m.Status, m.Attempts, m.Artifacts, m.Warnings = StatusCompleted, attempts, artifacts, o.Warnings
 	if o.Failure != nil {
 		m.Status, m.Error = StatusError, o.Failure.record()
 	}
 	return m
+}
+
+// manifest returns what the manifests of a slot's run say however it ended.
+func (s SlotRecord) manifest(asset string) Manifest {
+	return Manifest{
+		APIVersion: APIVersion, Kind: KindRun, ID: s.runID(asset), Generation: s.generation(asset),
+		Report: s.Report, Asset: asset, Window: s.Window, Languages: s.Languages,
+		ScheduledAt: s.ScheduledAt, OnDemand: s.OnDemand, Trigger: s.Trigger, Asked: s.Asked,
+		BundleCommit: s.BundleCommit,
+	}
 }
 
 // record returns a failure as manifests have it.

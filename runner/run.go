@@ -40,6 +40,9 @@ func (s SlotRecord) runID(asset string) RunID {
 	return NewRunID(s.Report, asset, s.ScheduledAt)
 }
 
+// generation returns which generation of its run a slot wants for an asset.
+func (s SlotRecord) generation(asset string) int { return max(1, s.Generations[asset]) }
+
 // digest makes one word of letters and digits of several texts.
 func digest(texts ...string) string {
 	sum := sha256.Sum256([]byte(strings.Join(texts, "\x00")))

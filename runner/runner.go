@@ -210,13 +210,13 @@ func tasksOf(state *slotState, bundle *report.Bundle) []*task {
 	record := state.record
 	var tasks []*task
 	for _, id := range record.Assets {
-		i := slices.IndexFunc(bundle.Config.Assets, func(a report.Asset) bool { return a.ID == id })
-		if i < 0 {
+		asset, ok := bundle.Asset(id)
+		if !ok {
 			continue
 		}
 		tasks = append(tasks, &task{
-			id: record.runID(id), generation: max(1, record.Generations[id]),
-			report: record.Report, asset: bundle.Config.Assets[i],
+			id: record.runID(id), generation: record.generation(id),
+			report: record.Report, asset: asset,
 			commit: record.BundleCommit, bundle: bundle, slot: state,
 		})
 	}

@@ -52,7 +52,7 @@ func (a *agent) markOne(ctx context.Context, name string, item *newsItem) error 
 	if err != nil && !errors.Is(err, fs.ErrNotExist) || string(marked) == digest {
 		return err
 	}
-	data, err := runner.Encode(runner.ReportRecord{
+	err = a.record(ctx, "broken-"+runner.FlatName(name)+"-"+digest+".yaml", runner.ReportRecord{
 		APIVersion: runner.APIVersion, Kind: runner.KindReport, Report: name,
 		SeenAt: time.Now().Truncate(time.Second), BundleCommit: item.commit.Hash, Status: runner.StatusError,
 		Error: &runner.RunError{
@@ -63,10 +63,6 @@ func (a *agent) markOne(ctx context.Context, name string, item *newsItem) error 
 	if err != nil {
 		return err
 	}
-	if err := a.store.Put(ctx, runner.OutboxPrefix+"broken-"+runner.FlatName(name)+"-"+digest+".yaml", data); err != nil {
-		return err
-	}
-	a.recorded.ring()
 	return a.store.Put(ctx, mark, []byte(digest))
 }
 

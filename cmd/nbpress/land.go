@@ -95,6 +95,19 @@ func (a *agent) ledgerAnswers(ctx context.Context) bool {
 	return err == nil
 }
 
+// record puts a document into the outbox, below a name of the document's own.
+func (a *agent) record(ctx context.Context, name string, document any) error {
+	data, err := runner.Encode(document)
+	if err != nil {
+		return err
+	}
+	if err := a.store.Put(ctx, runner.OutboxPrefix+name, data); err != nil {
+		return err
+	}
+	a.recorded.ring()
+	return nil
+}
+
 // readOutbox reads documents of the outbox, by branch. What cannot be read as one is
 // set aside. The error is the store's.
 func (a *agent) readOutbox(ctx context.Context, keys []string) (map[string][]entry, error) {

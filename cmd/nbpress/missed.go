@@ -12,18 +12,13 @@ import (
 // agent that dies between the two tells them again, and perhaps more, after its restart:
 // the record has the same key then, and the same place in the ledger.
 func (a *agent) miss(ctx context.Context, m schedule.Missed) error {
-	data, err := runner.Encode(runner.MissedRecord{
+	record := runner.MissedRecord{
 		APIVersion: runner.APIVersion, Kind: runner.KindMissed, Report: m.Report, Timezone: m.First.Location().String(),
 		First: m.First, Last: m.Last, Count: m.Count, Why: m.Why, Status: runner.StatusMissed,
-	})
-	if err != nil {
+	}
+	if err := a.record(ctx, "missed-"+runner.FlatName(m.Report)+"~"+runner.SlotName(m.First)+".yaml", record); err != nil {
 		return err
 	}
-	key := runner.OutboxPrefix + "missed-" + runner.FlatName(m.Report) + "~" + runner.SlotName(m.First) + ".yaml"
-	if err := a.store.Put(ctx, key, data); err != nil {
-		return err
-	}
-	a.recorded.ring()
 	a.log.Warn("slots missed", "report", m.Report, "first", runner.SlotName(m.First), "last", runner.SlotName(m.Last), "count", m.Count, "why", m.Why)
 	return a.fired(ctx, schedule.Slot{Report: m.Report, At: m.Last}, nil)
 }

@@ -193,8 +193,8 @@ func (p *previewed) job(asset, language string) (runner.Job, error) {
 	if p.bundle == nil {
 		return runner.Job{}, p.broken
 	}
-	i := slices.IndexFunc(p.bundle.Config.Assets, func(a report.Asset) bool { return a.ID == asset })
-	if i < 0 || !slices.Contains(previewLanguages(p.bundle, p.bundle.Config.Assets[i]), language) {
+	about, ok := p.bundle.Asset(asset)
+	if !ok || !slices.Contains(previewLanguages(p.bundle, about), language) {
 		return runner.Job{}, fmt.Errorf("the report has no asset %q, or no language %q", asset, language)
 	}
 	now := time.Now()
@@ -204,7 +204,7 @@ func (p *previewed) job(asset, language string) (runner.Job, error) {
 	}
 	return runner.Job{
 		Run: runner.NewRunID(p.bundle.Name, asset, now), Generation: 1, Attempt: 1, Report: p.bundle.Name,
-		Bundle: p.bundle, Asset: p.bundle.Config.Assets[i], Languages: []string{language}, Window: window, ScheduledAt: now,
+		Bundle: p.bundle, Asset: about, Languages: []string{language}, Window: window, ScheduledAt: now,
 	}, nil
 }
 

@@ -62,7 +62,7 @@ func (a *agent) answerRequests(ctx context.Context) error {
 	case errors.Is(err, fs.ErrNotExist) || err == nil && tip.Hash == a.requests.seen:
 		return errors.Join(errs...)
 	case err == nil:
-		err = a.catchUp(ctx)
+		err = a.lookAgain(ctx)
 	}
 	if err != nil {
 		return errors.Join(append(errs, err)...)
@@ -86,9 +86,9 @@ func (a *agent) answerRequests(ctx context.Context) error {
 // there too, such as a README.
 func isRequest(name string) bool { return path.Ext(name) == ".yaml" || path.Ext(name) == ".yml" }
 
-// catchUp takes what was merged before a request, and after the last look: a request for
+// lookAgain takes what was merged before a request, and after the last look: a request for
 // a report that came just before it is not refused.
-func (a *agent) catchUp(ctx context.Context) error {
+func (a *agent) lookAgain(ctx context.Context) error {
 	if err := a.sync(ctx); err != nil {
 		return err
 	}
@@ -270,18 +270,5 @@ func (a *agent) refuse(ctx context.Context, key string, w wish, problems []stric
 		return err
 	}
 	a.requests.answers[key] = true
-	return nil
-}
-
-// record puts a document into the outbox.
-func (a *agent) record(ctx context.Context, name string, document any) error {
-	data, err := runner.Encode(document)
-	if err != nil {
-		return err
-	}
-	if err := a.store.Put(ctx, runner.OutboxPrefix+name, data); err != nil {
-		return err
-	}
-	a.recorded.ring()
 	return nil
 }

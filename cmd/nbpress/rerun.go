@@ -129,7 +129,7 @@ func (a *agent) grantAgain(ctx context.Context, w *wish, m runner.Manifest) erro
 			return nil
 		}
 	}
-	asset, ok := assetIn(bundle, m.Asset)
+	asset, ok := bundle.Asset(m.Asset)
 	if !ok {
 		w.leaveOut(string(m.ID), fmt.Sprintf("the report has no asset %s any more", strict.Quote(m.Asset)))
 		return nil

@@ -107,7 +107,7 @@ func (a *agent) check(w *wish) {
 	}
 	w.cron, w.zone = cron, cron.Location()
 	for i, id := range w.Assets {
-		if _, ok := assetIn(w.item.bundle, id); !ok {
+		if _, ok := w.item.bundle.Asset(id); !ok {
 			w.refuse(strict.Pointer("assets", i), fmt.Sprintf("the report has no asset %s", strict.Quote(id)), "write an id of its config.json")
 		}
 	}
@@ -117,14 +117,6 @@ func (a *agent) check(w *wish) {
 				"write one of "+strings.Join(config.Languages, ", "))
 		}
 	}
-}
-
-func assetIn(bundle *report.Bundle, id string) (report.Asset, bool) {
-	i := slices.IndexFunc(bundle.Config.Assets, func(asset report.Asset) bool { return asset.ID == id })
-	if i < 0 {
-		return report.Asset{}, false
-	}
-	return bundle.Config.Assets[i], true
 }
 
 // assets returns those that are asked for: by name, or all that are enabled.
@@ -176,7 +168,8 @@ func (a *agent) grantBackfill(ctx context.Context, w *wish) error {
 	}
 	config := w.item.bundle.Config
 	window, err := schedule.ParseWindow(config.Window.Name, config.Window.From, config.Window.To)
-	if err != nil || len(w.assets()) == 0 {
+	assets := w.assets()
+	if err != nil || len(assets) == 0 {
 		return err
 	}
 	// A day may begin at one o'clock, and an hour of it may come after the next day's first
@@ -192,7 +185,7 @@ func (a *agent) grantBackfill(ctx context.Context, w *wish) error {
 			Window:       runner.Window{FromDay: runner.Day(days.From), ToDay: runner.Day(days.To)},
 			BundleCommit: w.item.commit.Hash, Languages: w.Languages,
 		}
-		for _, asset := range w.assets() {
+		for _, asset := range assets {
 			if len(w.plan.Answer.Runs)+len(w.plan.Answer.LeftOut) > maxWish {
 				return nil
 			}

@@ -111,6 +111,15 @@ func (l *loader) readConfig() {
 // own reports whether a value was written in config.json, not in the defaults.
 func (l *loader) own(at strict.Position) bool { return at.File == l.path(ConfigFile) }
 
+// Asset returns the asset with an id; false where the report has none.
+func (b *Bundle) Asset(id string) (Asset, bool) {
+	i := slices.IndexFunc(b.Config.Assets, func(a Asset) bool { return a.ID == id })
+	if i < 0 {
+		return Asset{}, false
+	}
+	return b.Config.Assets[i], true
+}
+
 // AssetParameters returns the parameters of an asset: the report's, and over them
 // the asset's own.
 func (b *Bundle) AssetParameters(asset Asset) map[string]any {
