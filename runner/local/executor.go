@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -161,7 +162,10 @@ func (e *Executor) Start(ctx context.Context, spec runner.Spec) (runner.Sandbox,
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	return e.newSandbox(fmt.Sprintf("%s-g%d-a%d-", spec.Run, spec.Generation, spec.Attempt), spec.Env)
+	env := make(map[string]string, len(spec.Env)+len(spec.Secrets))
+	maps.Copy(env, spec.Env)
+	maps.Copy(env, spec.Secrets)
+	return e.newSandbox(fmt.Sprintf("%s-g%d-a%d-", spec.Run, spec.Generation, spec.Attempt), env)
 }
 
 // sweep removes the sandboxes of agents that are no more. The processes died with

@@ -57,7 +57,8 @@ type sandbox struct {
 // errClosed is what methods return once Close was called.
 var errClosed = fmt.Errorf("the sandbox is closed: %w", fs.ErrClosed)
 
-// newSandbox makes the folder of a sandbox, locked for as long as we live.
+// newSandbox makes the folder of a sandbox, locked for as long as we live. The notebook's
+// environment gets env, the renderer's does not.
 func (e *Executor) newSandbox(name string, env map[string]string) (*sandbox, error) {
 	if making, err := lockFolder(e.dir, true); err == nil { // else sweep goes by the folder's age
 		defer making.Close()

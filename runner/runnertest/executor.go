@@ -43,6 +43,7 @@ func Executor(t *testing.T, open func(t *testing.T) runner.Executor, o ExecutorO
 		"LogIsTheEndOfStandardOutput":          logTail,
 		"DeathSaysHowTheKernelEnded":           deaths,
 		"RenderIsOutOfTheNotebooksReach":       renderApart,
+		"SecretsReachTheKernelAlone":           secretsApart,
 		"NothingOfTheAgentsIsInside":           func(tr *trial) { nothingInside(tr, secret) },
 		"SandboxesCannotReachEachOther":        neighbours,
 		"CloseEndsARunningNotebook":            closeDuringNotebook,

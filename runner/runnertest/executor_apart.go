@@ -1,11 +1,17 @@
 package runnertest
 
 import (
+	"context"
 	"crypto/rand"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
+
+	"nbpress/runner"
+	"nbpress/runner/internal/render"
 )
 
 // This file holds the rows about what a notebook can see of the agent and of others.
@@ -115,4 +121,46 @@ if ` + tr.python(conn.Transport) + ` == 'ipc':  # over TCP the key is what keeps
 `)
 	must(tr.T, box.StopKernel(tr.Context()))
 	wait()
+}
+
+// secretsApart gives the loader of programs an order by a secret, which only those
+// programs follow that have it in their environment.
+func secretsApart(tr *trial) {
+	const order, followed = "LD_DEBUG", "runtime linker statistics"
+	database := newSecret(tr.T)
+	spec := tr.spec(map[string]string{"BOTH": "env"})
+	spec.Secrets = map[string]string{"DB_URL": database.value, "BOTH": "secret", order: "statistics"}
+	box := tr.startSpec(tr.Context(), spec)
+	box.put(nil)
+	box.passes(search + `
+import subprocess
+database = ` + database.python(tr) + `
+assert os.environ['DB_URL'] == database
+assert os.environ['BOTH'] == 'secret'
+shown = [p for p in glob.glob('/proc/[0-9]*/cmdline') if holds(p, database.encode())]
+assert not shown, shown
+told = subprocess.run([sys.executable, '-c', ''], stderr=subprocess.PIPE).stderr
+assert b'` + followed + `' in told, told
+`)
+	var stderr strings.Builder
+	result, err := render.Pages(tr.Context(), overheard{box, &stderr}, render.Request{
+		Template: "t", Files: map[string][]byte{"t": []byte("Hello")},
+		Executions: []render.Execution{{Output: []byte(`{}`), Languages: []string{"en"}}},
+	})
+	if err != nil || string(result.Pages["en"]) != "Hello" {
+		tr.Errorf("rendered %q, %v", result.Pages, err)
+	}
+	if strings.Contains(stderr.String(), followed) {
+		tr.Errorf("the renderer has the secrets; it wrote %q", stderr.String())
+	}
+}
+
+// overheard is a renderer whose standard error is written down.
+type overheard struct {
+	runner.Sandbox
+	stderr io.Writer
+}
+
+func (o overheard) Render(ctx context.Context, stdin io.Reader, stdout, stderr io.Writer) error {
+	return o.Sandbox.Render(ctx, stdin, stdout, io.MultiWriter(stderr, o.stderr))
 }

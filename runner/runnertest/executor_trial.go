@@ -41,7 +41,11 @@ func (tr *trial) start(env map[string]string) *box {
 
 func (tr *trial) startWith(ctx context.Context, env map[string]string) *box {
 	tr.Helper()
-	spec := tr.spec(env)
+	return tr.startSpec(ctx, tr.spec(env))
+}
+
+func (tr *trial) startSpec(ctx context.Context, spec runner.Spec) *box {
+	tr.Helper()
 	sandbox, err := tr.executor.Start(ctx, spec)
 	must(tr.T, err)
 	b := &box{Sandbox: sandbox, tr: tr}
