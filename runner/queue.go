@@ -135,6 +135,16 @@ func (q *queue) empty() <-chan struct{} {
 	return q.idle
 }
 
+// load returns how many runs are under way, and how many wait.
+func (q *queue) load() (running, waiting int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, tasks := range q.waiting {
+		waiting += len(tasks)
+	}
+	return q.total, waiting
+}
+
 // take returns the run that may start now, or how long none will become ready by
 // the clock alone.
 func (q *queue) take(now time.Time) (*task, time.Duration) {

@@ -253,6 +253,12 @@ func (r *Runner) Open(ctx context.Context) ([]SlotRecord, error) {
 	return records, nil
 }
 
+// Slots returns how many attempts it makes at a time.
+func (r *Runner) Slots() int { return r.o.Slots }
+
+// Load returns how many slots are taken, and how many runs wait for one.
+func (r *Runner) Load() (busy, waiting int) { return r.queue.load() }
+
 // Idle returns a channel that is closed once every run submitted so far has finished.
 func (r *Runner) Idle() <-chan struct{} { return r.queue.empty() }
 

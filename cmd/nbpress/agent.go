@@ -16,8 +16,6 @@ import (
 
 	"nbpress/gitsync"
 	"nbpress/runner"
-	"nbpress/runner/local"
-	"nbpress/runner/store"
 	"nbpress/schedule"
 )
 
@@ -56,7 +54,7 @@ Of several agents with the same store one works, and another one takes over when
 type agent struct {
 	c        config
 	log      *slog.Logger
-	reign    *reign // nil: nobody else can be at work
+	reign    reign // nil: nobody else can be at work
 	repo     *gitsync.Repository
 	ledger   *gitsync.Ledger
 	store    runner.Store
@@ -67,6 +65,8 @@ type agent struct {
 	changed  bell // the board would look different
 	pushed   bell // the repository's host says that something was pushed
 	metrics  *metrics
+	synced   *dependency // the repository, told of each answer of its remote
+	landed   *dependency // the ledger, told of each try to reach it
 
 	// Of the goroutine that follows the repository.
 	planned  string    // the commit that the planner has
@@ -90,37 +90,21 @@ type agent struct {
 }
 
 // newAgent wires everything up; nothing runs yet.
-func newAgent(ctx context.Context, c config, std streams, holder string) (_ *agent, err error) {
+func newAgent(s *station) (_ *agent, err error) {
 	a := &agent{
-		c: c, log: c.logger(std.err), metrics: newMetrics(),
-		recorded: newBell(), changed: newBell(), pushed: newBell(),
+		c: s.c, log: s.log, store: s.store, metrics: s.metrics, synced: s.repository, landed: s.ledger,
+		recorded: newBell(), changed: newBell(), pushed: s.pushed,
 		endings: endings{}, paged: map[string]bool{},
 	}
-	if a.store, err = store.OpenDir(c.Store.Dir); err != nil {
+	if a.repo, a.ledger, err = openGit(a.c, a.log, s.seams.ledger); err != nil {
 		return nil, err
 	}
-	if a.repo, a.ledger, err = openGit(c, a.log, std.seams.ledger); err != nil {
-		return nil, err
-	}
-	sandboxes, err := local.New(ctx, local.Options{
-		Python: c.Executor.Local.Python, Dir: c.Executor.Local.Dir, Init: selfInit(), Log: a.log, Hidden: c.private(),
+	a.runner = runner.New(s.engine.Executor, a.store, runner.Options{
+		Slots: a.c.Executor.Slots, PerReport: a.c.Executor.PerReport, Holder: s.holder, Alone: true,
+		Grace: time.Duration(a.c.Grace), Log: a.log, Recorded: a.recorded.ring, Finished: a.finished,
+		Pongo2: selfPongo2(), PlainPages: a.c.Pages.ContentSecurity != nil && !*a.c.Pages.ContentSecurity,
 	})
-	if errors.Is(err, local.ErrExposed) {
-		return nil, wrongUse(err)
-	}
-	if err != nil {
-		return nil, err
-	}
-	var exec runner.Executor = sandboxes
-	if std.seams.store != nil {
-		a.store, exec = std.seams.store(a.store), std.seams.executor(exec)
-	}
-	a.runner = runner.New(exec, a.store, runner.Options{
-		Slots: c.Executor.Slots, PerReport: c.Executor.PerReport, Holder: holder, Alone: true,
-		Grace: time.Duration(c.Grace), Log: a.log, Recorded: a.recorded.ring, Finished: a.finished,
-		Pongo2: selfPongo2(), PlainPages: c.Pages.ContentSecurity != nil && !*c.Pages.ContentSecurity,
-	})
-	a.planner = schedule.NewPlanner(a.fire, schedule.Options{Missed: a.miss, Log: a.log, Now: std.seams.now})
+	a.planner = schedule.NewPlanner(a.fire, schedule.Options{Missed: a.miss, Log: a.log, Now: s.seams.now})
 	return a, nil
 }
 
@@ -177,10 +161,6 @@ func lockState(ctx context.Context, dir string) (*os.File, error) {
 //
 //	gitsync ─ commit ─► report ─► schedule ─ slot ─► runner ─ manifest ─► store ─► ledger
 func (a *agent) run(ctx context.Context) error {
-	server, err := a.listen(ctx)
-	if err != nil {
-		return err
-	}
 	a.log.Info("agent started", "repository", a.c.Repository.URL, "store", a.c.Store.Dir)
 	a.landNow(ctx) // what an earlier life left; with Git away it lands later
 	g, working := errgroup.WithContext(ctx)
@@ -189,8 +169,7 @@ func (a *agent) run(ctx context.Context) error {
 	g.Go(func() error { return a.runner.Run(working) })  // runs, to the store and its outbox
 	g.Go(func() error { return a.land(working) })        // the outbox, to the ledger
 	g.Go(func() error { return a.keepBoard(working) })   // the status board
-	g.Go(func() error { return server.serve(working) })  // webhooks, metrics
-	err = g.Wait()
+	err := g.Wait()
 	if !a.leads() {
 		return err
 	}

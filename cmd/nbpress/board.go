@@ -82,6 +82,7 @@ func (a *agent) postBoard(ctx context.Context) error {
 		Files:   map[string][]byte{boardFile: gitsync.Board(rows, now), cursorsFile: data},
 		Subject: fmt.Sprintf("Status at %s", now.UTC().Format("2006-01-02 15:04 UTC")),
 	})
+	a.landed.note(ctx, err)
 	if err == nil {
 		a.posted = shown
 	}

@@ -74,8 +74,9 @@ func (a *agent) fired(ctx context.Context, slot schedule.Slot, due []string) err
 	return nil
 }
 
-// finished notes for the board how a run ended.
+// finished notes for the board and the metrics how a run ended.
 func (a *agent) finished(m runner.Manifest) {
+	a.metrics.finished(m)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.endings.note(m)

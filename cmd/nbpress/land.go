@@ -64,11 +64,13 @@ func (a *agent) landNow(ctx context.Context) {
 
 // landOutbox commits the documents of the outbox, some at a time, and removes from it
 // what the ledger has. A branch that takes nothing does not hold up the others.
-func (a *agent) landOutbox(ctx context.Context) error {
+func (a *agent) landOutbox(ctx context.Context) (err error) {
 	keys, err := a.store.List(ctx, runner.OutboxPrefix)
 	if err != nil {
 		return err
 	}
+	a.metrics.waits(len(keys) > 0)
+	defer func() { a.metrics.waits(err != nil) }()
 	var errs []error
 	closed := map[string]bool{}
 	for some := range slices.Chunk(keys, landBatch) {
@@ -241,6 +243,7 @@ func (a *agent) landBatch(ctx context.Context, branch string, entries []entry) e
 	}
 	change.Subject, change.Body, change.Trailers = describe(entries)
 	commit, err := a.ledger.Commit(ctx, change)
+	a.landed.note(ctx, err)
 	if err != nil {
 		return err
 	}

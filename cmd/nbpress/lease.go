@@ -95,15 +95,17 @@ func (e *heldError) Error() string {
 	return fmt.Sprintf("another agent, %s, is at work with this store; stop it, or leave the work to it", e.holder)
 }
 
-// await stands by until the lease is ours.
-func (c *contender) await(ctx context.Context) (*reign, error) {
+// await implements seat: it stands by until the lease is ours.
+func (c *contender) await(ctx context.Context) (reign, error) {
 	var known string
 	away := false
 	for {
 		r, there, err := c.look(ctx)
 		switch {
-		case r != nil || ctx.Err() != nil:
-			return r, ctx.Err()
+		case r != nil && ctx.Err() == nil:
+			return r, nil
+		case ctx.Err() != nil:
+			return nil, ctx.Err()
 		case err != nil && !away:
 			c.log.Warn("lease out of reach; standing by", "error", err)
 		case err == nil && there.Life != known:
@@ -117,8 +119,9 @@ func (c *contender) await(ctx context.Context) (*reign, error) {
 	}
 }
 
-// seize takes the lease, or returns a heldError once its holder gives a sign of life.
-func (c *contender) seize(ctx context.Context) (*reign, error) {
+// seize implements seat: it takes the lease, or returns a heldError once its holder gives
+// a sign of life.
+func (c *contender) seize(ctx context.Context) (reign, error) {
 	var first lease
 	for {
 		r, there, err := c.look(ctx)
@@ -140,7 +143,7 @@ func (c *contender) seize(ctx context.Context) (*reign, error) {
 
 // look looks at the lease once. If it is ours now, that begins a reign; else it returns
 // what is there.
-func (c *contender) look(ctx context.Context) (*reign, lease, error) {
+func (c *contender) look(ctx context.Context) (*leaseReign, lease, error) {
 	began := time.Now()
 	there, text, err := readLease(ctx, c.store)
 	free := errors.Is(err, fs.ErrNotExist)
@@ -171,7 +174,7 @@ func (c *contender) look(ctx context.Context) (*reign, lease, error) {
 		return nil, there, err
 	}
 	c.life = mine.Life
-	return &reign{store: c.store, log: c.log, lease: mine, renewed: began}, mine, nil
+	return &leaseReign{store: c.store, log: c.log, lease: mine, renewed: began}, mine, nil
 }
 
 // own reports whether a lease is of an earlier life of ours, which is over.
@@ -179,8 +182,8 @@ func (c *contender) own(l lease) bool {
 	return l.Holder == c.holder && (c.life == "" || l.Life == c.life)
 }
 
-// reign is the time for which an agent has the lease.
-type reign struct {
+// leaseReign is the time for which an agent has the lease.
+type leaseReign struct {
 	store runner.Store
 	log   *slog.Logger
 	lease lease // of the goroutine that keeps it, then of who ends it
@@ -189,8 +192,8 @@ type reign struct {
 	renewed time.Time  // before the look that came before the last write
 }
 
-// keep renews the lease until ctx ends, or the lease is lost.
-func (r *reign) keep(ctx context.Context) (lost bool) {
+// keep implements reign: it renews the lease.
+func (r *leaseReign) keep(ctx context.Context) (lost bool) {
 	away := false
 	for wait(ctx, leaseRenew) == nil {
 		lost, err := r.renew(ctx)
@@ -206,7 +209,7 @@ func (r *reign) keep(ctx context.Context) (lost bool) {
 }
 
 // renew writes the lease again, unless it is lost.
-func (r *reign) renew(ctx context.Context) (lost bool, err error) {
+func (r *leaseReign) renew(ctx context.Context) (lost bool, err error) {
 	began := time.Now()
 	there, _, err := readLease(ctx, r.store)
 	gone := errors.Is(err, fs.ErrNotExist) // somebody removed it; nobody works in our place
@@ -233,16 +236,16 @@ func (r *reign) renew(ctx context.Context) (lost bool, err error) {
 	return false, nil
 }
 
-// fresh reports whether the lease must still be ours. An agent that was stopped, and has
-// not looked since, does not know.
-func (r *reign) fresh() bool {
+// fresh implements reign: an agent that was stopped, and has not looked since, does not
+// know whether the lease is still its own.
+func (r *leaseReign) fresh() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return time.Since(r.renewed) < leaseFresh
 }
 
-// end gives the lease back if it is ours, so that who stands by need not wait.
-func (r *reign) end(ctx context.Context) {
+// end implements reign: it gives the lease back if it is ours.
+func (r *leaseReign) end(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaseGrace)
 	defer cancel()
 	there, _, err := readLease(ctx, r.store)

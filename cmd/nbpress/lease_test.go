@@ -54,7 +54,7 @@ func candidate(store runner.Store, name string) *contender {
 }
 
 // crown lets an agent await the lease.
-func crown(t *testing.T, c *contender) *reign {
+func crown(t *testing.T, c *contender) reign {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 	defer cancel()
@@ -67,7 +67,7 @@ func crown(t *testing.T, c *contender) *reign {
 
 // keep renews until the test or the returned function ends it. The channel says when it
 // is over, and whether the lease was lost.
-func keep(t *testing.T, r *reign) (ended <-chan bool, die context.CancelFunc) {
+func keep(t *testing.T, r reign) (ended <-chan bool, die context.CancelFunc) {
 	ctx, cancel := context.WithCancel(t.Context())
 	lost := make(chan bool, 1)
 	go func() { lost <- r.keep(ctx) }()
@@ -77,13 +77,13 @@ func keep(t *testing.T, r *reign) (ended <-chan bool, die context.CancelFunc) {
 func TestLease_IsTakenOver(t *testing.T) {
 	for _, test := range []struct {
 		name     string
-		end      func(t *testing.T, first *reign) // of the first reign, whose keeping is over
+		end      func(t *testing.T, first reign) // of the first reign, whose keeping is over
 		next     string
 		from, to time.Duration // after that
 	}{
-		{"from the dead within 15 s", func(*testing.T, *reign) {}, "second", 10 * time.Second, 15 * time.Second},
-		{"at once where it was given back", func(t *testing.T, first *reign) { first.end(t.Context()) }, "second", 0, leaseLook},
-		{"at once by the same agent after a restart", func(*testing.T, *reign) {}, "first", 0, 0},
+		{"from the dead within 15 s", func(*testing.T, reign) {}, "second", 10 * time.Second, 15 * time.Second},
+		{"at once where it was given back", func(t *testing.T, first reign) { first.end(t.Context()) }, "second", 0, leaseLook},
+		{"at once by the same agent after a restart", func(*testing.T, reign) {}, "first", 0, 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -165,7 +165,7 @@ func TestLease_HasOneHolderWhereManyWantIt(t *testing.T) {
 				crown(t, candidate(&store, "the dead"))
 			}
 			ctx, cancel := context.WithCancel(t.Context())
-			crowned := make(chan *reign, 8)
+			crowned := make(chan reign, 8)
 			for i := range 8 {
 				go func() {
 					r, _ := candidate(&store, fmt.Sprintf("agent-%d", i)).await(ctx)

@@ -74,15 +74,22 @@ const firstFetch = 5 * time.Second
 func (a *agent) first(ctx context.Context) (gitsync.Commit, bool) {
 	soon, cancel := context.WithTimeout(ctx, firstFetch)
 	defer cancel()
-	if commit, _, err := a.repo.Fetch(soon); err == nil {
+	if commit, err := a.fetch(soon); err == nil {
 		return commit, true
 	}
 	return a.repo.Head()
 }
 
+// fetch asks the remote for the newest commit.
+func (a *agent) fetch(ctx context.Context) (gitsync.Commit, error) {
+	commit, _, err := a.repo.Fetch(ctx)
+	a.synced.note(ctx, err)
+	return commit, err
+}
+
 // sync takes the newest commit and plans its reports, if they are not planned yet.
 func (a *agent) sync(ctx context.Context) error {
-	commit, _, err := a.repo.Fetch(ctx)
+	commit, err := a.fetch(ctx)
 	if err != nil {
 		return awayError{err}
 	}

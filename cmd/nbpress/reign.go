@@ -3,7 +3,7 @@ package main
 import (
 	"context"
 	"errors"
-	"os"
+	"fmt"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -11,52 +11,83 @@ import (
 	"nbpress/runner"
 )
 
-// serve lets an agent work for as long as it has the lease, and makes a new one, which
-// knows nothing, when it lost it: what it knew is old by then.
+// serve is the agent's process: it answers on its address, and lets one agent after the
+// other work for as long as it has the seat.
 func serve(ctx context.Context, c config, std streams, once bool) error {
 	lock, err := lockState(ctx, c.State)
 	if err != nil {
 		return err
 	}
 	defer lock.Close()
-	host, err := os.Hostname()
+	s, err := newStation(ctx, c, std)
 	if err != nil {
 		return err
 	}
-	seat := contender{holder: host + ":" + c.State}
+	defer s.engine.close()
+	if once {
+		return s.reignOnce(ctx)
+	}
+	door, err := s.listen(ctx)
+	if err != nil {
+		return err
+	}
+	working, stop := context.WithCancel(ctx)
+	defer stop()
+	answering, hangUp := context.WithCancel(context.WithoutCancel(ctx)) // also while the last runs end
+	var g errgroup.Group
+	g.Go(func() error {
+		defer hangUp()
+		return s.reigns(working)
+	})
+	g.Go(func() error {
+		defer stop() // nobody would know how the agent fares
+		return door.serve(answering)
+	})
+	return g.Wait()
+}
+
+// reigns makes a new agent, which knows nothing, each time that the seat is ours: what
+// the one before knew is old.
+func (s *station) reigns(ctx context.Context) error {
 	for {
-		a, err := newAgent(ctx, c, std, seat.holder)
+		a, err := newAgent(s)
 		if err != nil {
 			return err
 		}
-		seat.store, seat.log = a.store, a.log
-		if once {
-			a.reign, err = seat.seize(ctx)
-		} else {
-			a.reign, err = a.standBy(ctx, &seat)
-		}
-		if err != nil && ctx.Err() != nil && !once {
+		if a.reign, err = a.standBy(ctx, s.seat); err != nil && ctx.Err() != nil {
 			return nil // asked to stop before there was anything to do
 		}
-		if err != nil {
-			return err
+		if err == nil {
+			err = s.work(ctx, a, a.run)
 		}
-		if err = a.work(ctx, once); once || !errors.Is(err, runner.ErrDeposed) {
+		if !errors.Is(err, runner.ErrDeposed) {
 			return err
 		}
 	}
 }
 
-// standBy waits for the lease. It keeps the mirror fresh meanwhile and does nothing else,
+// reignOnce is a reign that ends when nothing is due.
+func (s *station) reignOnce(ctx context.Context) error {
+	a, err := newAgent(s)
+	if err != nil {
+		return err
+	}
+	if a.reign, err = s.seat.seize(ctx); err != nil {
+		return err
+	}
+	return s.work(ctx, a, a.once)
+}
+
+// standBy waits for the seat. It keeps the mirror fresh meanwhile and does nothing else,
 // so that a remote that goes away together with the other agent leaves us a commit that
 // is not old.
-func (a *agent) standBy(ctx context.Context, seat *contender) (*reign, error) {
+func (a *agent) standBy(ctx context.Context, seat seat) (reign, error) {
 	standing, called := context.WithCancel(ctx)
 	defer called()
 	var mirroring errgroup.Group
 	mirroring.Go(func() error {
-		for wait(standing, time.Duration(a.c.Repository.Poll)) == nil {
-			if _, _, err := a.repo.Fetch(standing); err != nil {
+		for pause := leaseLook; wait(standing, pause) == nil; pause = time.Duration(a.c.Repository.Poll) {
+			if _, err := a.fetch(standing); err != nil {
 				a.log.Debug("repository is away", "error", err)
 			}
 		}
@@ -69,7 +100,7 @@ func (a *agent) standBy(ctx context.Context, seat *contender) (*reign, error) {
 }
 
 // work is a reign: it ends when ctx does, or with runner.ErrDeposed.
-func (a *agent) work(ctx context.Context, once bool) error {
+func (s *station) work(ctx context.Context, a *agent, do func(context.Context) error) error {
 	working, depose := context.WithCancelCause(ctx)
 	defer depose(nil)
 	keeping, done := context.WithCancel(context.WithoutCancel(ctx)) // also while the work comes to its end
@@ -81,11 +112,14 @@ func (a *agent) work(ctx context.Context, once bool) error {
 		}
 		return nil
 	})
-	do := a.run
-	if once {
-		do = a.once
+	err := s.engine.begin(working)
+	if err != nil {
+		err = fmt.Errorf("clear what an earlier agent left: %w", err)
+	} else {
+		s.working.Store(a)
+		err = do(working)
+		s.working.Store(nil)
 	}
-	err := do(working)
 	done()
 	_ = keeper.Wait() // it has no error
 	if deposed := context.Cause(working); errors.Is(deposed, runner.ErrDeposed) {

@@ -95,7 +95,7 @@ func (k *asking) begin() *life {
 	k.t.Helper()
 	state, log := k.t.TempDir(), &bytes.Buffer{}
 	a := &agent{
-		store: &k.store, log: slog.New(slog.NewTextHandler(log, nil)), metrics: newMetrics(),
+		store: &k.store, log: slog.New(slog.NewTextHandler(log, nil)), metrics: newMetrics(func() *agent { return nil }),
 		recorded: newBell(), changed: newBell(), pushed: newBell(), endings: endings{}, paged: map[string]bool{},
 	}
 	var err error

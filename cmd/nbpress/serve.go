@@ -27,10 +27,11 @@ const (
 	hangUpTimeout  = 5 * time.Second // for what is being answered when the agent ends
 )
 
-// server answers on the agent's address:
+// server answers on the agent's address, for as long as the process lives:
 //
-//	POST /webhook   something was pushed: rings a bell
+//	POST /webhook   something was pushed: rings a bell; 503 while another agent works
 //	GET  /metrics   numbers, for Prometheus
+//	GET  /readyz    what is down, if anything
 //	GET  /healthz   the process lives
 type server struct {
 	http     *http.Server
@@ -39,21 +40,21 @@ type server struct {
 
 // listen takes the agent's address; nil where it has none. From here on peers can
 // connect; they are answered once serve is called.
-func (a *agent) listen(ctx context.Context) (*server, error) {
-	if a.c.Listen == "" {
+func (s *station) listen(ctx context.Context) (*server, error) {
+	if s.c.Listen == "" {
 		return nil, nil
 	}
-	handler, err := a.handler()
+	handler, err := s.handler()
 	if err != nil {
 		return nil, err
 	}
 	var config net.ListenConfig
-	listener, err := config.Listen(ctx, "tcp", a.c.Listen)
+	listener, err := config.Listen(ctx, "tcp", s.c.Listen)
 	if err != nil {
-		return nil, fmt.Errorf("listen on %s, the configuration's `listen`: %w", a.c.Listen, err)
+		return nil, fmt.Errorf("listen on %s, the configuration's `listen`: %w", s.c.Listen, err)
 	}
-	a.log.Info("listening", "address", listener.Addr().String())
-	return &server{listener: netutil.LimitListener(listener, maxConnections), http: newServer(handler, a.log)}, nil
+	s.log.Info("listening", "address", listener.Addr().String())
+	return &server{listener: netutil.LimitListener(listener, maxConnections), http: newServer(handler, s.log)}, nil
 }
 
 func newServer(handler http.Handler, log *slog.Logger) *http.Server {
@@ -64,37 +65,45 @@ func newServer(handler http.Handler, log *slog.Logger) *http.Server {
 	}
 }
 
-func (a *agent) handler() (http.Handler, error) {
+func (s *station) handler() (http.Handler, error) {
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", a.metrics.handler())
+	mux.Handle("GET /metrics", s.metrics.handler())
+	mux.HandleFunc("GET /readyz", s.serveReady)
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") })
-	secret, err := a.c.Repository.Webhook.read()
+	secret, err := s.c.Repository.Webhook.read()
 	if err != nil || secret == "" {
 		return mux, err
 	}
-	refused := &refusals{log: a.log}
-	hook, err := webhook.New(secret, a.pushed.ring, webhook.Options{
+	refused := &refusals{log: s.log}
+	hook, err := webhook.New(secret, s.pushed.ring, webhook.Options{
 		Ignore: ownPush,
 		Count: func(from webhook.Provider, outcome webhook.Outcome) {
-			a.metrics.deliveries.WithLabelValues(string(from), string(outcome)).Inc()
+			s.metrics.deliveries.WithLabelValues(string(from), string(outcome)).Inc()
 			if outcome == webhook.Refused {
 				refused.note(from, time.Now())
 			}
 		},
 	})
-	mux.Handle("/webhook", hook)
+	mux.HandleFunc("/webhook", func(w http.ResponseWriter, r *http.Request) {
+		if s.working.Load() == nil {
+			http.Error(w, "this agent stands by; another one works, and asks the repository by itself", http.StatusServiceUnavailable)
+			return
+		}
+		hook.ServeHTTP(w, r)
+	})
 	return mux, err
 }
 
-// serve answers until ctx ends.
+// serve answers until ctx ends. The error is of a listener that is broken for good.
 func (s *server) serve(ctx context.Context) error {
-	if s == nil {
+	if s == nil { // nowhere
+		<-ctx.Done()
 		return nil
 	}
 	failed := make(chan error, 1)
 	go func() { failed <- s.http.Serve(s.listener) }()
 	select {
-	case err := <-failed: // only of a listener that is broken for good
+	case err := <-failed:
 		return err
 	case <-ctx.Done():
 	}
@@ -104,7 +113,7 @@ func (s *server) serve(ctx context.Context) error {
 		_ = s.http.Close() // hangs up on who is still talking
 	}
 	<-failed
-	return ctx.Err()
+	return nil
 }
 
 // ownPush reports whether a ref is one that tells of no commit and no request: of the

@@ -59,19 +59,43 @@ func cmdDeliver(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// cmdVisit prints what the agent whose log is LOG shows at PATH: `visit LOG PATH`.
+// cmdVisit prints what the agent whose log is LOG shows at PATH, and waits until it does
+// so with a status: `visit LOG PATH [STATUS]`.
 func cmdVisit(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 2 {
-		ts.Fatalf("usage: visit LOG PATH")
+	if neg || len(args) < 2 || len(args) > 3 {
+		ts.Fatalf("usage: visit LOG PATH [STATUS]")
 	}
-	answer, err := http.Get(agentAddress(ts, args[0]) + args[1])
+	want := http.StatusOK
+	if len(args) == 3 {
+		var err error
+		want, err = strconv.Atoi(args[2])
+		ts.Check(err)
+	}
+	tick := time.NewTicker(200 * time.Millisecond)
+	defer tick.Stop()
+	late := time.After(awaitTimeout)
+	for {
+		text, status := look(ts, agentAddress(ts, args[0])+args[1])
+		if status == want {
+			_, err := ts.Stdout().Write(text)
+			ts.Check(err)
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-late:
+			ts.Fatalf("status %d, want %d: %s", status, want, text)
+		}
+	}
+}
+
+func look(ts *testscript.TestScript, url string) (text []byte, status int) {
+	answer, err := http.Get(url)
 	ts.Check(err)
 	defer answer.Body.Close()
-	_, err = io.Copy(ts.Stdout(), answer.Body)
+	text, err = io.ReadAll(answer.Body)
 	ts.Check(err)
-	if answer.StatusCode != http.StatusOK {
-		ts.Fatalf("status %d", answer.StatusCode)
-	}
+	return text, answer.StatusCode
 }
 
 func TestConfig_HidesItsSecretsFromNotebooks(t *testing.T) {
@@ -132,9 +156,9 @@ func TestServer_HangsUpOnWhoDawdles(t *testing.T) {
 }
 
 func TestServer_EndsWithItsContext(t *testing.T) {
-	a := &agent{log: slog.New(slog.DiscardHandler), metrics: newMetrics(), pushed: newBell()}
-	a.c.Listen = "127.0.0.1:0"
-	s, err := a.listen(t.Context())
+	st := &station{log: slog.New(slog.DiscardHandler), metrics: newMetrics(func() *agent { return nil }), pushed: newBell()}
+	st.c.Listen = "127.0.0.1:0"
+	s, err := st.listen(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -151,7 +175,7 @@ func TestServer_EndsWithItsContext(t *testing.T) {
 		t.Errorf("without a secret the webhook answers %s", answer.Status)
 	}
 	cancel()
-	if err := <-ended; err != context.Canceled {
+	if err := <-ended; err != nil {
 		t.Errorf("serve() = %v", err)
 	}
 	if connection, err := net.Dial("tcp", address); err == nil {
