@@ -12,6 +12,7 @@ import (
 
 	"nbpress/runner/internal/jupyter"
 	"nbpress/runner/internal/notebook"
+	"nbpress/runner/internal/redact"
 )
 
 // CellsOptions say how a notebook's cells are run. The zero value works.
@@ -37,9 +38,10 @@ type CellsOptions struct {
 
 	Log *slog.Logger // nil: no log
 
-	death    *deathWatch   // nil: nothing is known of the kernel's process
-	saveRest time.Duration // how long the output of a running cell may wait to be saved; tests shorten it
-	silence  time.Duration // how long a kernel may owe half of a cell's end, 0: the client's default; tests shorten it
+	hidden   *redact.Redactor // what no output may show; nil: nothing
+	death    *deathWatch      // nil: nothing is known of the kernel's process
+	saveRest time.Duration    // how long the output of a running cell may wait to be saved; tests shorten it
+	silence  time.Duration    // how long a kernel may owe half of a cell's end, 0: the client's default; tests shorten it
 }
 
 func (o CellsOptions) withDefaults() CellsOptions {
@@ -108,7 +110,11 @@ func executeFile(ctx context.Context, data []byte, conn jupyter.Connection, dead
 		}
 		return nil, failure, warnings, err
 	}
+	hideStreams(nb, o.hidden)
 	executed, encodeErr := nb.Encode()
+	if encodeErr == nil {
+		executed, encodeErr = o.hidden.JSON(executed)
+	}
 	if encodeErr != nil {
 		err = errors.Join(err, fmt.Errorf("write notebook: %w", encodeErr))
 	}
@@ -175,6 +181,7 @@ func connectKernel(ctx context.Context, conn jupyter.Connection, o CellsOptions)
 func runCells(ctx context.Context, client *jupyter.Client, nb *notebook.Notebook, o CellsOptions) (*Failure, []string, error) {
 	r := &cellsRun{client: client, nb: nb, o: o.withDefaults()}
 	r.out = newOutputs(r.o.CellOutputLimit, r.o.OutputLimit)
+	r.out.hidden = r.o.hidden
 	r.describeLanguage()
 	r.saver = saver{snapshot: r.snapshot, save: r.o.Save, log: r.o.Log, rest: r.o.saveRest}
 	r.saver.start()

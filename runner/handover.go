@@ -47,6 +47,9 @@ func (p *press) output(ctx context.Context, language string) ([]byte, error) {
 	case err != nil:
 		return nil, err
 	}
+	if name := p.hidden.In(output); name != "" {
+		return nil, leaked(artifactName("output", language, ".json"), name)
+	}
 	p.left.output -= int64(len(output))
 	p.outcome.Kept[artifactName("output", language, ".json")] = output
 	if len(p.job.Bundle.Config.Publish) == 0 {
@@ -79,6 +82,9 @@ func (p *press) published(ctx context.Context) (map[string][]byte, error) {
 	}
 	files, origin := map[string][]byte{}, map[string]string{} // origin: by the name in lower case
 	for _, name := range p.matching(names) {
+		if secret := p.hidden.In([]byte(name)); secret != "" {
+			return nil, leaked("the name of a file that matches publish", secret)
+		}
 		own, ours := p.job.Bundle.Files[name]
 		base := path.Base(name)
 		if !ours && !publishable.MatchString(base) {
@@ -96,6 +102,13 @@ func (p *press) published(ctx context.Context) (map[string][]byte, error) {
 		}
 		if other, taken := origin[strings.ToLower(base)]; taken {
 			return nil, &Failure{Code: OutputInvalid, Message: fmt.Sprintf("publish: %q and %q would have the same name beside the page", other, name)}
+		}
+		secret, whole := p.hidden.InFile(data)
+		if secret != "" {
+			return nil, leaked(name, secret)
+		}
+		if !whole {
+			p.warn("publish: %q unpacks to too much to be searched for secrets", name)
 		}
 		p.left.published -= int64(len(data))
 		origin[strings.ToLower(base)] = name

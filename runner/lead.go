@@ -106,7 +106,7 @@ func (r *Runner) job(t *task, attempt int) Job {
 		Run: t.id, Generation: t.generation, Attempt: attempt,
 		Report: t.report, Bundle: t.bundle, Asset: t.asset, Languages: t.languages(),
 		Window: t.slot.record.Window, ScheduledAt: t.slot.record.ScheduledAt,
-		Pongo2: r.o.Pongo2, PlainPages: r.o.PlainPages,
+		Pongo2: r.o.Pongo2, PlainPages: r.o.PlainPages, Vault: r.o.Vault,
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"nbpress/runner/internal/jupyter"
 	"nbpress/runner/internal/notebook"
+	"nbpress/runner/internal/redact"
 )
 
 // outputs applies a kernel's output messages to a notebook, as
@@ -25,6 +26,7 @@ type outputs struct {
 	byParent map[string]*cellOutputs // also of finished cells: their threads may still print
 	displays map[string][]*placed    // by display_id
 	widgets  *widgets
+	hidden   *redact.Redactor // what is looked for where output is cut; nil: nothing
 }
 
 // cellOutputs are the outputs of one cell, or of an output widget.
@@ -201,6 +203,9 @@ func (o *outputs) stream(c *cellOutputs, name, text string) {
 		c.write(name, kept)
 	}
 	if len(kept) < len(text) {
+		if c.continues(name) {
+			c.last().Text = o.hidden.Begun(c.last().Text)
+		}
 		o.mark(c)
 	}
 }
@@ -293,6 +298,8 @@ const tracebackLines = 2000
 // exception adds an error, shortened if it is long. Where the limit is reached the
 // newest one is kept all the same: it says what went wrong.
 func (o *outputs) exception(c *cellOutputs, out notebook.Output) {
+	out.EName, out.EValue = o.hidden.String(out.EName), o.hidden.String(out.EValue) // while it is whole
+	out.Traceback = o.hidden.Pieces(out.Traceback)
 	out.EName, out.EValue = cutMiddle(out.EName, messageLimit), cutMiddle(out.EValue, tracebackLimit)
 	if whole := strings.Join(out.Traceback, "\n"); len(whole) > 4*tracebackLimit || len(out.Traceback) > tracebackLines {
 		out.Traceback = []string{cutMiddle(whole, 4*tracebackLimit)} // readers join it in any case

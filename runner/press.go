@@ -13,6 +13,7 @@ import (
 	"golang.org/x/tools/txtar"
 
 	"nbpress/runner/internal/notebook"
+	"nbpress/runner/internal/redact"
 	"nbpress/runner/internal/render"
 	"nbpress/runner/report"
 )
@@ -28,6 +29,7 @@ type Job struct {
 	Languages   []string
 	Window      Window
 	ScheduledAt time.Time
+	Vault       Vault      // has the secrets that reports are granted; nil: there are none
 	PlainPages  bool       // they are published without a Content-Security-Policy
 	Pongo2      Renderer   // renders a bundle whose engine is pongo2; nil: there is none
 	Progress    func(Step) // called as the attempt goes on; may be nil, must not block
@@ -100,7 +102,7 @@ func attempt(ctx context.Context, job Job, do func(ctx context.Context, p *press
 		Kept: map[string][]byte{}, Seconds: map[string]float64{}, Warnings: slices.Clone(job.Bundle.Warnings),
 	}}
 	err := do(bounded, p)
-	p.outcome.Warnings = fitWarnings(p.outcome.Warnings)
+	p.outcome.Warnings = fitWarnings(p.redacted(p.outcome.Warnings))
 	if ctx.Err() != nil {
 		return p.outcome, ctx.Err()
 	}
@@ -113,7 +115,7 @@ func attempt(ctx context.Context, job Job, do func(ctx context.Context, p *press
 		failure = &Failure{Code: Internal, Message: fmt.Sprintf("%s: %v", p.failed, err)}
 	}
 	if failure != nil {
-		p.outcome.Failure, p.outcome.Pages, p.outcome.Published = failure.fit(), nil, nil
+		p.outcome.Failure, p.outcome.Pages, p.outcome.Published = failure.redact(p.hidden).fit(), nil, nil
 	}
 	return p.outcome, nil
 }
@@ -127,17 +129,20 @@ type press struct {
 	stage   string
 	failed  string    // the first stage that failed
 	entered time.Time // zero between stages
+
+	secrets map[string]string // what the kernel's environment gets
+	hiding  []redact.Secret   // what nothing that the attempt leaves may hold
+	hidden  *redact.Redactor  // knows them
 }
 
 // run goes through the stages in their order, per language where that is asked for, and
 // then does with the outputs what is to be done while the sandbox is there.
 func (p *press) run(ctx context.Context, exec Executor, then func(Outputs) error) (err error) {
-	if err := p.granted(); err != nil {
-		return err
-	}
-	spec := p.spec()
 	err = p.in("start", "", func() error {
-		p.sandbox, err = exec.Start(ctx, spec)
+		if err := p.granted(ctx); err != nil {
+			return err
+		}
+		p.sandbox, err = exec.Start(ctx, p.spec())
 		return err
 	})
 	if err != nil {
@@ -167,16 +172,14 @@ func (p *press) pages(ctx context.Context, renderer Renderer, outputs Outputs) e
 	return p.in("render", "", func() error { return p.render(ctx, renderer, outputs) })
 }
 
-// granted refuses what nobody can grant yet: no report runs without what it asks for.
-func (p *press) granted() error {
+// granted gets what the report asks for, and refuses what nobody can grant yet: no report
+// runs without it.
+func (p *press) granted(ctx context.Context) error {
 	c := p.job.Bundle.Config
-	switch {
-	case len(c.Secrets) > 0:
-		return &Failure{Code: SecretMissing, Message: "nothing grants secrets yet; config.json asks for " + strings.Join(c.Secrets, ", ")}
-	case c.Token != "":
+	if c.Token != "" {
 		return &Failure{Code: TokenFailed, Message: "nothing mints tokens yet; config.json asks for " + c.Token}
 	}
-	return nil
+	return p.unlock(ctx, c.Secrets)
 }
 
 // in runs a stage.
@@ -219,7 +222,7 @@ func (p *press) spec() Spec {
 	c := p.job.Bundle.Config
 	return Spec{
 		Run: p.job.Run, Generation: p.job.Generation, Attempt: p.job.Attempt,
-		Report: p.job.Report, Asset: p.job.Asset.ID, Image: c.Image, Env: c.Env,
+		Report: p.job.Report, Asset: p.job.Asset.ID, Image: c.Image, Env: c.Env, Secrets: p.secrets,
 		MilliCPU: c.Resources.MilliCPU, Memory: c.Resources.Memory,
 		Deadline: time.Now().Add(c.Timeout.Run + claimSlack),
 	}
@@ -275,6 +278,7 @@ func (p *press) cells(ctx context.Context, language string) (err error) {
 			CellTimeout: p.job.Bundle.Config.Timeout.Cell,
 			Values:      p.values(language),
 			OutputLimit: max(p.left.executed, leastExecuted),
+			hidden:      p.hidden,
 			Progress: func(c Progress) {
 				if p.stage == "kernel" { // connected
 					p.enter("cells", language)
@@ -338,6 +342,11 @@ func (p *press) render(ctx context.Context, renderer Renderer, outputs Outputs) 
 	if err != nil {
 		return renderFailure(err, limit)
 	}
+	for _, language := range p.job.Languages {
+		if name := p.hidden.In(result.Pages[language]); name != "" {
+			return leaked("the page in "+language, name)
+		}
+	}
 	p.outcome.Pages = result.Pages
 	for _, language := range p.job.Languages {
 		for _, warning := range policyOf(p.job.Bundle).Blocked(result.Pages[language]) {
@@ -383,7 +392,7 @@ func renderFailure(err error, limit time.Duration) error {
 func (p *press) keepLog(ctx context.Context, language string) error {
 	data, err := p.sandbox.Log(ctx, logLimit)
 	if len(data) > 0 {
-		p.outcome.Kept[artifactName("kernel", language, ".log")] = data
+		p.outcome.Kept[artifactName("kernel", language, ".log")] = p.hidden.Bytes(hideStart(data, p.hidden))
 	}
 	return err
 }

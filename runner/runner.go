@@ -27,6 +27,7 @@ type Options struct {
 	Recorded   func()         // called after each document that was put into the outbox; must not block
 	PlainPages bool           // publish pages without a Content-Security-Policy
 	Pongo2     Renderer       // renders bundles whose engine is pongo2; nil: their runs fail
+	Vault      Vault          // has the secrets that reports are granted; nil: reports that name one fail
 	Finished   func(Manifest) // called after each run that has finished; must not block
 }
 

@@ -25,7 +25,7 @@ type Spec struct {
 	Asset      string
 	Image      string            // "" means the executor's default
 	Env        map[string]string // all that the notebook's environment may hold beyond the executor's own, and
-	Secrets    map[string]string // what goes there as well, over Env, and must be seen nowhere else: not in arguments, objects, logs or the renderer
+	Secrets    Secrets           // what goes there as well, over Env, and must be seen nowhere else: not in arguments, objects, logs or the renderer
 	MilliCPU   int64             // 0 means the executor's default
 	Memory     int64             // bytes; 0 means the executor's default
 	Deadline   time.Time         // after it the sandbox may be removed by anybody
