@@ -1,0 +1,20 @@
+// Package kube makes sandboxes as pods of a Kubernetes cluster.
+//
+// A sandbox is one pod of two containers that share the work folder: `kernel`, which runs
+// the bundle's image, and `desk`, which runs the stock image, hands files in and out and
+// renders. What the agent gives to both, the scripts and the kernel's key, is one Secret
+// that the pod owns. The agent reaches the pod at its address, or through a port-forward
+// where it runs outside the cluster.
+//
+// An [Executor] belongs to one instance of nbpress in one namespace. All that it makes
+// carries the instance's label, is owned by the ConfigMap "<instance>-runs", and is
+// removed when its sandbox is closed; what a killed agent left is removed by Begin of
+// its next life. It never changes what does not carry its label.
+//
+// One informer, filtered by that label, tells of every pod: nothing is polled. How a pod
+// failed is told by a pure function of what the cluster says of it (fate.go).
+//
+// The clients are made for the few types that are used here, on a scheme of their own:
+// client-go's clientset would register every type that Kubernetes has, which costs an
+// agent several MiB of memory.
+package kube

@@ -1,0 +1,107 @@
+package kube
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/util/validation"
+)
+
+// Options say where pods run and what they look like. Namespace and Image are required,
+// all else has defaults.
+type Options struct {
+	// Kubeconfig is the file that says how to reach the cluster. "": the service account
+	// of the pod that the agent runs in.
+	Kubeconfig string
+	Context    string // of the kubeconfig; "" means its current one
+	Namespace  string // where the pods run; it must exist
+
+	// Instance tells the pods of several agents in a namespace apart. Two agents at work
+	// must not have the same. "" means "nbpress".
+	Instance string
+
+	// Image is the stock kernel image: for desks, and for the kernels of bundles that name
+	// none.
+	Image string
+
+	Slots   int  // how many sandboxes there may be at once, for the speed of requests to the API; 0 means 10
+	Forward bool // reach pods through port-forwards, for an agent outside of the cluster
+
+	RuntimeClass  string            // of the pods, as gvisor; "" means the cluster's default
+	PriorityClass string            // of the pods; "" means the cluster's default
+	NodeSelector  map[string]string // labels that a pod's node must have
+	Tolerations   []Toleration      // of taints of nodes
+	PullSecrets   []string          // names of Secrets with credentials for images
+
+	MilliCPU int64 // of a kernel whose report says nothing; 0 means 500
+	Memory   int64 // of a kernel whose report says nothing, in bytes; 0 means 1 GiB
+	Storage  int64 // of the work folder and of the folder for temporary files, each, in bytes; 0 means 2 GiB
+
+	StartTimeout time.Duration // from asking for a pod until both containers run, with pulling images; 0 means 10 minutes
+
+	// Patience is how long a pod may wait for a node or for quota, since a cluster may be
+	// growing. 0 means 5 minutes. The log tells of it at once.
+	Patience time.Duration
+	// PullPatience is how long pulling an image may keep failing. 0 means 1 minute.
+	PullPatience time.Duration
+
+	Log *slog.Logger // nil means slog.Default()
+}
+
+// Toleration lets pods run on nodes with a taint. The fields mean what they mean in a pod's
+// spec, see https://kubernetes.io/docs/concepts/scheduling-eviction/taint-and-toleration/.
+type Toleration struct {
+	Key      string
+	Operator string // Equal or Exists; "" means Equal
+	Value    string
+	Effect   string // NoSchedule, PreferNoSchedule, NoExecute; "" means all
+	Seconds  *int64 // for NoExecute: how long it is tolerated; nil: for ever
+}
+
+// complete returns the options with their defaults, or all that is wrong with them.
+func (o Options) complete() (Options, error) {
+	if o.Instance == "" {
+		o.Instance = "nbpress"
+	}
+	if o.Slots == 0 {
+		o.Slots = 10
+	}
+	if o.MilliCPU == 0 {
+		o.MilliCPU = 500
+	}
+	if o.Memory == 0 {
+		o.Memory = 1 << 30
+	}
+	if o.Storage == 0 {
+		o.Storage = 2 << 30
+	}
+	if o.StartTimeout == 0 {
+		o.StartTimeout = 10 * time.Minute
+	}
+	if o.Patience == 0 {
+		o.Patience = 5 * time.Minute
+	}
+	if o.PullPatience == 0 {
+		o.PullPatience = time.Minute
+	}
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	var errs []error
+	if problems := validation.IsDNS1123Label(o.Namespace); len(problems) > 0 {
+		errs = append(errs, fmt.Errorf("namespace %q: %s", o.Namespace, strings.Join(problems, "; ")))
+	}
+	if problems := validation.IsDNS1123Label(o.Instance); len(problems) > 0 || len(o.Instance) > maxInstance {
+		errs = append(errs, fmt.Errorf("instance %q: want at most %d lower-case letters, digits and dashes, as weekly-press", o.Instance, maxInstance))
+	}
+	if o.Image == "" {
+		errs = append(errs, errors.New("no image: name the kernel image that pods run"))
+	}
+	return o, errors.Join(errs...)
+}
+
+// maxInstance leaves room in names of 63 characters.
+const maxInstance = 40
