@@ -14,10 +14,10 @@ RACE = $(shell command -v "$$(go env CC)" >/dev/null && echo -race)
 SIDE_BY_SIDE = $(MAKE) --no-print-directory $(if $(findstring -j,$(MAKEFLAGS)),,-j2)
 
 .DELETE_ON_ERROR:
-.PHONY: help build venv test e2e lint fmt fuzz kernels faults soak bench demo clean
+.PHONY: help build venv test e2e lint fmt fuzz kernels faults soak bench demo clean cluster kernel-image agent-image test-images kernel-lock
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## compile build/nbpress
 	go build -o build/nbpress ./cmd/nbpress
@@ -79,6 +79,29 @@ bench: venv build build/peers/made ## measure every speed that is promised, besi
 demo: ## the whole flow on the example reports, from Git to HTML
 	@$(SIDE_BY_SIDE) venv build
 	deploy/demo/demo.sh
+
+cluster: ## start the development cluster, a real Kubernetes on this machine (root)
+	deploy/devcluster/devcluster up
+
+kernel-image: ## build/kernel-image.tar, the image of reports' pods (root; BASE=image for another base)
+	deploy/images.sh kernel
+
+agent-image: ## build/agent-image.tar, the image of the agent itself (root)
+	deploy/images.sh agent
+
+test-images: ## build/bare-image.tar and build/python-image.tar, images that lack something (root)
+	deploy/images.sh bare
+	deploy/images.sh python
+
+# In a Python of its own, 3.11 as in the image: what is locked depends on it.
+kernel-lock: ## renew kernel-image/requirements.lock from kernel-requirements.txt
+	rm -rf build/lock
+	$(PYTHON) -m venv build/lock
+	@build/lock/bin/python -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { \
+		echo "make kernel-lock: needs Python 3.11, as in the image: make kernel-lock PYTHON=python3.11" >&2; exit 1; }
+	build/lock/bin/python -m pip install --quiet --disable-pip-version-check pip-tools
+	CUSTOM_COMPILE_COMMAND='make kernel-lock' build/lock/bin/pip-compile --quiet --upgrade --generate-hashes --strip-extras \
+		--no-emit-index-url --no-emit-find-links --no-emit-options -o kernel-image/requirements.lock kernel-image/kernel-requirements.txt
 
 clean: ## remove what was built
 	rm -rf build .venv
