@@ -17,7 +17,6 @@ import (
 
 	"nbpress/gitsync"
 	"nbpress/runner"
-	"nbpress/runner/store"
 )
 
 // whereFlags say which repository's ledger, and which store, a command looks into.
@@ -42,7 +41,7 @@ type ledgerView struct {
 // look opens the ledger for as long as read reads it.
 func (w whereFlags) look(ctx context.Context, read func(*ledgerView) error) (err error) {
 	options, v := gitsync.LedgerOptions{}, &ledgerView{}
-	if options.URL, options.Auth, v.store, err = w.where(); err != nil {
+	if options.URL, options.Auth, v.store, err = w.where(ctx); err != nil {
 		return err
 	}
 	cache, err := openCache(ctx, options.URL)
@@ -58,7 +57,7 @@ func (w whereFlags) look(ctx context.Context, read func(*ledgerView) error) (err
 }
 
 // where finds the ledger: of the configuration, else of the URL, else of the clone.
-func (w whereFlags) where() (string, gitsync.Auth, runner.StoreReader, error) {
+func (w whereFlags) where(ctx context.Context) (string, gitsync.Auth, runner.StoreReader, error) {
 	configFile := w.config
 	if configFile == "" && w.url == "" && w.dir == "." && exists("nbpress.yaml") {
 		configFile = "nbpress.yaml"
@@ -70,7 +69,11 @@ func (w whereFlags) where() (string, gitsync.Auth, runner.StoreReader, error) {
 			return "", gitsync.Auth{}, nil, err
 		}
 		auth, err := c.Ledger.Credential.auth()
-		return c.Ledger.URL, auth, store.NewDirReader(c.Store.Dir), err
+		if err != nil {
+			return "", auth, nil, err
+		}
+		store, err := c.Store.reader(ctx)
+		return c.Ledger.URL, auth, store, err
 	case w.url != "":
 		if !strings.Contains(w.url, ":") { // a folder, not a URL and not host:path
 			return under(".", w.url), gitsync.Auth{}, nil, nil

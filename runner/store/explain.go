@@ -48,7 +48,7 @@ func (s *S3Reader) reason(err error) string {
 	switch text := err.Error(); {
 	case errors.As(err, &silent):
 		return silent.Error() + "; is the server overloaded, or the line cut?"
-	case strings.Contains(text, "get identity"), strings.Contains(text, "failed to retrieve credentials"):
+	case strings.Contains(text, "get identity"):
 		return "there is no credential that can be used: give AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile, a web identity or a role (" + lastOf(text) + ")"
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return "no answer in time"

@@ -80,7 +80,7 @@ func NewS3Reader(ctx context.Context, o S3Options) (*S3Reader, error) {
 	if o.Endpoint != "" {
 		where = o.Bucket + " at " + o.Endpoint
 	}
-	return &S3Reader{client: client, o: o, where: where, tries: patiently}, nil
+	return &S3Reader{client: client, o: o, where: where, tries: patiently()}, nil
 }
 
 // OpenS3 opens the store in a bucket. Nothing is asked of the server yet: what is wrong

@@ -29,10 +29,10 @@ type tries struct {
 
 // patiently outlasts a server that refuses every third request. What it does not
 // outlast is the caller's to deal with.
-var patiently = tries{most: 9, first: 100 * time.Millisecond, last: 3 * time.Second}
+func patiently() tries { return tries{most: 9, first: 100 * time.Millisecond, last: 3 * time.Second} }
 
 // once is for who wants to know how things are.
-var once = tries{most: 1}
+func once() tries { return tries{most: 1, first: 1, last: 1} }
 
 // try does something until it succeeds, is refused for good, was tried often enough, or
 // ctx ends. The error says what was being done, and why it did not work out: where ctx

@@ -133,7 +133,7 @@ func start(t testing.TB, log, program string, args ...string) *process {
 	p := &process{log: log}
 	p.cmd = exec.Command("sh", append([]string{"-c", `"$@" </dev/null & cat >/dev/null; kill -9 $!; wait`, "sh", program}, args...)...)
 	p.cmd.Stdout, p.cmd.Stderr = out, out
-	p.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir()}
+	p.cmd.Env = []string{"PATH=/usr/bin:/bin", "HOME=" + t.TempDir()}
 	if p.hold, err = p.cmd.StdinPipe(); err == nil {
 		err = p.cmd.Start()
 	}
