@@ -42,7 +42,9 @@ type config struct {
 		} `json:"author"`
 		Traceback string `json:"traceback"`
 	} `json:"ledger"`
-	Store    storeConfig `json:"store"`
+	Store struct {
+		Dir string `json:"dir"`
+	} `json:"store"`
 	Executor struct {
 		Slots     int `json:"slots"`
 		PerReport int `json:"per_report"`
@@ -50,6 +52,7 @@ type config struct {
 			Python string `json:"python"`
 			Dir    string `json:"dir"`
 		} `json:"local"`
+		Kubernetes *kubernetesConfig `json:"kubernetes"` // nil: local
 	} `json:"executor"`
 	Pages struct {
 		ContentSecurity *bool  `json:"content_security"`
@@ -129,7 +132,7 @@ func (c *config) contradictions(doc *strict.Document) []strict.Problem {
 		}
 	}
 	problems = append(problems, c.webhookProblems(doc)...)
-	problems = append(problems, c.Store.problems(doc)...)
+	problems = append(problems, c.kubernetesProblems(doc)...)
 	if c.Executor.PerReport > c.Executor.Slots && c.Executor.Slots > 0 {
 		problems = append(problems, doc.At("/executor/per_report").Problem(
 			`"per_report" is more than "slots"`, "it can be as much at most"))
@@ -187,12 +190,16 @@ func (c *config) complete(dir string) {
 		}
 	}
 	for _, path := range []*string{
-		&c.Store.Dir, &c.Store.S3.CAFile, &c.State, &c.Executor.Local.Dir,
+		&c.Store.Dir, &c.State, &c.Executor.Local.Dir,
 		&c.Repository.Credential.PasswordFile, &c.Repository.Credential.KeyFile, &c.Repository.Credential.KnownHosts,
 		&c.Ledger.Credential.PasswordFile, &c.Ledger.Credential.KeyFile, &c.Ledger.Credential.KnownHosts,
 		&c.Repository.Webhook.SecretFile,
 	} {
 		*path = under(dir, *path)
+	}
+	if k := c.Executor.Kubernetes; k != nil {
+		k.complete(dir)
+		c.Executor.Slots = cmp.Or(c.Executor.Slots, kubernetesSlots)
 	}
 	if python := c.Executor.Local.Python; strings.Contains(python, "/") {
 		c.Executor.Local.Python = under(dir, python)
@@ -201,7 +208,7 @@ func (c *config) complete(dir string) {
 
 // private lists the paths that no notebook may see.
 func (c config) private() []string {
-	paths := []string{c.State}
+	paths := []string{c.Store.Dir, c.State}
 	for _, address := range []string{c.Repository.URL, c.Ledger.URL} {
 		if filepath.IsAbs(address) {
 			paths = append(paths, address)
@@ -210,7 +217,7 @@ func (c config) private() []string {
 	for _, at := range []credential{c.Repository.Credential, c.Ledger.Credential} {
 		paths = append(paths, at.PasswordFile, at.KeyFile)
 	}
-	return append(append(paths, c.Repository.Webhook.SecretFile), c.Store.private()...)
+	return append(paths, c.Repository.Webhook.SecretFile)
 }
 
 // under makes a path absolute, counted from dir; "" stays "".

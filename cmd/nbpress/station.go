@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"nbpress/runner"
+	"nbpress/runner/store"
 )
 
 // station is where agents work, one after the other: what outlives a reign. While no
@@ -40,7 +41,7 @@ func newStation(ctx context.Context, c config, std streams) (_ *station, err err
 		ledger:     &dependency{name: "ledger"}, // nothing had to land yet
 	}
 	s.metrics = newMetrics(s.working.Load)
-	if s.store, err = c.Store.open(ctx, s.log); err != nil {
+	if s.store, err = store.OpenDir(c.Store.Dir); err != nil {
 		return nil, err
 	}
 	if s.engine, err = openEngine(ctx, c, s.log); err != nil {
@@ -53,6 +54,6 @@ func newStation(ctx context.Context, c config, std streams) (_ *station, err err
 	if std.seams.store != nil {
 		s.store, s.engine.Executor = std.seams.store(s.store), std.seams.executor(s.engine.Executor)
 	}
-	s.seat = s.engine.seat(s.store, s.holder, s.log)
-	return s, nil
+	s.seat, err = openSeat(ctx, c, s.store, s.holder, s.log)
+	return s, err
 }
