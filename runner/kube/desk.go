@@ -142,7 +142,7 @@ func (d desk) again(ctx context.Context, run func(context.Context) error) error 
 	until := time.Now().Add(commandRetries)
 	for pause := 200 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
 		err := run(ctx)
-		if !errors.Is(err, errCut) || time.Now().After(until) {
+		if !errors.Is(err, errCut) || errors.Is(err, errRefused) || time.Now().After(until) {
 			return err
 		}
 		select {
