@@ -14,15 +14,23 @@ RACE = $(shell command -v "$$(go env CC)" >/dev/null && echo -race)
 SIDE_BY_SIDE = $(MAKE) --no-print-directory $(if $(findstring -j,$(MAKEFLAGS)),,-j2)
 
 .DELETE_ON_ERROR:
-.PHONY: help build venv test e2e lint fmt fuzz kernels faults soak bench demo clean
+.PHONY: help build venv test e2e lint fmt fuzz kernels faults soak bench demo s3server demo-s3 clean cluster kernel-image agent-image test-images kernel-lock
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## compile build/nbpress
 	go build -o build/nbpress ./cmd/nbpress
 
 venv: .venv/made ## make .venv, the Python of demo and tests
+
+s3server: build/versitygw build/toxiproxy-server ## build the S3 server of tests and demo, and what spoils the line to it
+
+# From a module of their own, which pins them: ours need not know what they are made of.
+build/versitygw: PROGRAM = github.com/versity/versitygw/cmd/versitygw
+build/toxiproxy-server: PROGRAM = github.com/Shopify/toxiproxy/v2/cmd/server
+build/versitygw build/toxiproxy-server: internal/testenv/s3server/go.mod internal/testenv/s3server/go.sum
+	go -C internal/testenv/s3server build -ldflags=-s -o $(CURDIR)/$@ $(PROGRAM)
 
 # Removed and made anew when a requirement changes, so that nothing old stays in it.
 .venv/made: $(REQUIREMENTS)
@@ -36,7 +44,7 @@ venv: .venv/made ## make .venv, the Python of demo and tests
 	.venv/bin/python -m bash_kernel.install --sys-prefix >/dev/null
 	@touch $@
 
-test: venv ## run every test, on real kernels, with the race detector
+test: venv s3server ## run every test, on real kernels, with the race detector
 	$(if $(RACE),,@echo "make test: no C compiler ($$(go env CC)), so without the race detector")
 	go test $(RACE) -timeout 30m $(GOTESTFLAGS) ./...
 
@@ -67,7 +75,7 @@ kernels: venv ## execute NOTEBOOKS (300) one after another, then 8 at a time, an
 	NBPRESS_SOAK=$(NOTEBOOKS) go test -count=1 -run TestSoak -v -timeout 40m ./runner
 
 # Two rigs at a time: kernels need a processor each.
-faults: venv ## kill agents at each point FAULTS (1) times and KILLS (40) times at random, fill disks, stop clocks and remotes
+faults: venv s3server ## kill agents at each point FAULTS (1) times and KILLS (40) times at random, fill disks, stop clocks and remotes
 	NBPRESS_FAULTS=$(FAULTS) NBPRESS_KILLS=$(KILLS) go test -count=1 -run TestFaults -v -parallel 2 -timeout 3h ./cmd/nbpress
 
 soak: kernels ## kernels, then faults at each point 20 times and 500 times at random: an hour
@@ -79,6 +87,33 @@ bench: venv build build/peers/made ## measure every speed that is promised, besi
 demo: ## the whole flow on the example reports, from Git to HTML
 	@$(SIDE_BY_SIDE) venv build
 	deploy/demo/demo.sh
+
+demo-s3: ## the same, with a bucket as the store
+	@$(SIDE_BY_SIDE) venv build s3server
+	deploy/demo/demo.sh s3
+
+cluster: ## start the development cluster, a real Kubernetes on this machine (root)
+	deploy/devcluster/devcluster up
+
+kernel-image: ## build/kernel-image.tar, the image of reports' pods (root; BASE=image for another base)
+	deploy/images.sh kernel
+
+agent-image: ## build/agent-image.tar, the image of the agent itself (root)
+	deploy/images.sh agent
+
+test-images: ## build/bare-image.tar and build/python-image.tar, images that lack something (root)
+	deploy/images.sh bare
+	deploy/images.sh python
+
+# In a Python of its own, 3.11 as in the image: what is locked depends on it.
+kernel-lock: ## renew kernel-image/requirements.lock from kernel-requirements.txt
+	rm -rf build/lock
+	$(PYTHON) -m venv build/lock
+	@build/lock/bin/python -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { \
+		echo "make kernel-lock: needs Python 3.11, as in the image: make kernel-lock PYTHON=python3.11" >&2; exit 1; }
+	build/lock/bin/python -m pip install --quiet --disable-pip-version-check pip-tools
+	CUSTOM_COMPILE_COMMAND='make kernel-lock' build/lock/bin/pip-compile --quiet --upgrade --generate-hashes --strip-extras \
+		--no-emit-index-url --no-emit-find-links --no-emit-options -o kernel-image/requirements.lock kernel-image/kernel-requirements.txt
 
 clean: ## remove what was built
 	rm -rf build .venv

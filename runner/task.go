@@ -117,3 +117,15 @@ func slotFile(record SlotRecord) string {
 	}
 	return name + ".yaml"
 }
+
+// CacheControl is what browsers and proxies are told of a key of the store: a page may be
+// kept, but for the latest, which has to be asked for each time; the rest is nobody's to keep.
+func CacheControl(key string) string {
+	switch {
+	case !strings.HasPrefix(key, "pages/"):
+		return "no-store"
+	case strings.Contains(key, "/latest/"):
+		return "no-cache"
+	}
+	return "private, max-age=31536000, immutable"
+}

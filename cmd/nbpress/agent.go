@@ -161,7 +161,7 @@ func lockState(ctx context.Context, dir string) (*os.File, error) {
 //
 //	gitsync ─ commit ─► report ─► schedule ─ slot ─► runner ─ manifest ─► store ─► ledger
 func (a *agent) run(ctx context.Context) error {
-	a.log.Info("agent started", "repository", a.c.Repository.URL, "store", a.c.Store.Dir)
+	a.log.Info("agent started", "repository", a.c.Repository.URL, "store", a.c.Store.String())
 	a.landNow(ctx) // what an earlier life left; with Git away it lands later
 	g, working := errgroup.WithContext(ctx)
 	g.Go(func() error { return a.follow(working) })      // commits, as reports, to the planner

@@ -42,9 +42,7 @@ type config struct {
 		} `json:"author"`
 		Traceback string `json:"traceback"`
 	} `json:"ledger"`
-	Store struct {
-		Dir string `json:"dir"`
-	} `json:"store"`
+	Store    storeConfig `json:"store"`
 	Executor struct {
 		Slots     int `json:"slots"`
 		PerReport int `json:"per_report"`
@@ -132,6 +130,7 @@ func (c *config) contradictions(doc *strict.Document) []strict.Problem {
 		}
 	}
 	problems = append(problems, c.webhookProblems(doc)...)
+	problems = append(problems, c.Store.problems(doc)...)
 	problems = append(problems, c.kubernetesProblems(doc)...)
 	if c.Executor.PerReport > c.Executor.Slots && c.Executor.Slots > 0 {
 		problems = append(problems, doc.At("/executor/per_report").Problem(
@@ -190,7 +189,7 @@ func (c *config) complete(dir string) {
 		}
 	}
 	for _, path := range []*string{
-		&c.Store.Dir, &c.State, &c.Executor.Local.Dir,
+		&c.Store.Dir, &c.Store.S3.CAFile, &c.State, &c.Executor.Local.Dir,
 		&c.Repository.Credential.PasswordFile, &c.Repository.Credential.KeyFile, &c.Repository.Credential.KnownHosts,
 		&c.Ledger.Credential.PasswordFile, &c.Ledger.Credential.KeyFile, &c.Ledger.Credential.KnownHosts,
 		&c.Repository.Webhook.SecretFile,
@@ -208,7 +207,7 @@ func (c *config) complete(dir string) {
 
 // private lists the paths that no notebook may see.
 func (c config) private() []string {
-	paths := []string{c.Store.Dir, c.State}
+	paths := []string{c.State}
 	for _, address := range []string{c.Repository.URL, c.Ledger.URL} {
 		if filepath.IsAbs(address) {
 			paths = append(paths, address)
@@ -217,7 +216,7 @@ func (c config) private() []string {
 	for _, at := range []credential{c.Repository.Credential, c.Ledger.Credential} {
 		paths = append(paths, at.PasswordFile, at.KeyFile)
 	}
-	return append(paths, c.Repository.Webhook.SecretFile)
+	return append(append(paths, c.Repository.Webhook.SecretFile), c.Store.private()...)
 }
 
 // under makes a path absolute, counted from dir; "" stays "".

@@ -259,7 +259,7 @@ func (a *agent) landBatch(ctx context.Context, branch string, entries []entry) e
 // generation: the first to get there is the one that counts. What says that it is of
 // another run is somebody's by hand, and gives way.
 func keepTerminal(_ string, old, ours []byte) bool {
-	m, err := runner.Decode[runner.Manifest](old, runner.KindRun)
+	m, err := decodeRun(old)
 	if err != nil || m.Status == "" {
 		return false
 	}

@@ -17,7 +17,6 @@ import (
 
 	"nbpress/gitsync"
 	"nbpress/runner"
-	"nbpress/runner/store"
 )
 
 // whereFlags say which repository's ledger, and which store, a command looks into.
@@ -42,7 +41,7 @@ type ledgerView struct {
 // look opens the ledger for as long as read reads it.
 func (w whereFlags) look(ctx context.Context, read func(*ledgerView) error) (err error) {
 	options, v := gitsync.LedgerOptions{}, &ledgerView{}
-	if options.URL, options.Auth, v.store, err = w.where(); err != nil {
+	if options.URL, options.Auth, v.store, err = w.where(ctx); err != nil {
 		return err
 	}
 	cache, err := openCache(ctx, options.URL)
@@ -58,7 +57,7 @@ func (w whereFlags) look(ctx context.Context, read func(*ledgerView) error) (err
 }
 
 // where finds the ledger: of the configuration, else of the URL, else of the clone.
-func (w whereFlags) where() (string, gitsync.Auth, runner.StoreReader, error) {
+func (w whereFlags) where(ctx context.Context) (string, gitsync.Auth, runner.StoreReader, error) {
 	configFile := w.config
 	if configFile == "" && w.url == "" && w.dir == "." && exists("nbpress.yaml") {
 		configFile = "nbpress.yaml"
@@ -70,7 +69,11 @@ func (w whereFlags) where() (string, gitsync.Auth, runner.StoreReader, error) {
 			return "", gitsync.Auth{}, nil, err
 		}
 		auth, err := c.Ledger.Credential.auth()
-		return c.Ledger.URL, auth, store.NewDirReader(c.Store.Dir), err
+		if err != nil {
+			return "", auth, nil, err
+		}
+		store, err := c.Store.reader(ctx)
+		return c.Ledger.URL, auth, store, err
 	case w.url != "":
 		if !strings.Contains(w.url, ":") { // a folder, not a URL and not host:path
 			return under(".", w.url), gitsync.Auth{}, nil, nil
@@ -96,8 +99,31 @@ type document struct {
 type sieve struct {
 	first  string // branch of the first month
 	newest bool   // of a run its highest generation alone, which says how it stands
+	brief  bool   // who visits needs of a run no more than a line of a list shows
 	path   func(p string) bool
 	data   func(data []byte) bool
+}
+
+// longestManifest is more than any manifest has that an agent wrote, whose texts are
+// cut. YAML takes minutes for what somebody could put in its place.
+const longestManifest = 8 << 20
+
+// read reads a manifest, quickly where that is enough.
+func (only sieve) read(data []byte) (runner.Manifest, error) {
+	if only.brief && len(data) <= longestManifest {
+		if m, ok := runner.Glance(data); ok {
+			return m, nil
+		}
+	}
+	return decodeRun(data)
+}
+
+// decodeRun reads a manifest out of the ledger, where others may write.
+func decodeRun(data []byte) (runner.Manifest, error) {
+	if len(data) > longestManifest {
+		return runner.Manifest{}, fmt.Errorf("it has %d bytes, more than any manifest", len(data))
+	}
+	return runner.Decode[runner.Manifest](data, runner.KindRun)
 }
 
 // runs calls visit with every run of the ledger that the sieve lets through, until
@@ -153,7 +179,7 @@ func (only sieve) through(tree fs.FS, paths []string, visit func(document) bool)
 		if !wanted && (!only.newest || generation == 1) { // else it may hide a lower generation
 			continue
 		}
-		m, err := runner.Decode[runner.Manifest](data, runner.KindRun)
+		m, err := only.read(data)
 		if err != nil {
 			continue // no run, or not one that we wrote
 		}

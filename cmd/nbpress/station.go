@@ -7,7 +7,6 @@ import (
 	"sync/atomic"
 
 	"nbpress/runner"
-	"nbpress/runner/store"
 )
 
 // station is where agents work, one after the other: what outlives a reign. While no
@@ -41,7 +40,7 @@ func newStation(ctx context.Context, c config, std streams) (_ *station, err err
 		ledger:     &dependency{name: "ledger"}, // nothing had to land yet
 	}
 	s.metrics = newMetrics(s.working.Load)
-	if s.store, err = store.OpenDir(c.Store.Dir); err != nil {
+	if s.store, err = c.Store.open(ctx, s.log); err != nil {
 		return nil, err
 	}
 	if s.engine, err = openEngine(ctx, c, s.log); err != nil {

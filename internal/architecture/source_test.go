@@ -64,7 +64,7 @@ func load(fsys fs.FS) (*source, error) {
 		base := path.Base(name)
 		ignored := name != "." && strings.HasPrefix(base, ".") || strings.HasPrefix(base, "_") || base == "testdata"
 		switch {
-		case entry.IsDir() && (ignored || name == "build"):
+		case entry.IsDir() && (ignored || name == "build" || ownModule(fsys, name)):
 			return fs.SkipDir
 		case entry.IsDir() || ignored || path.Ext(name) != ".go":
 			return nil
@@ -186,4 +186,10 @@ func TestMatches_FollowsGosPatterns(t *testing.T) {
 			t.Errorf("matches(%q, %q) = %v", tc.name, tc.pattern, got)
 		}
 	}
+}
+
+// ownModule reports whether a folder is a module of its own, which is built apart.
+func ownModule(fsys fs.FS, folder string) bool {
+	_, err := fs.Stat(fsys, path.Join(folder, "go.mod"))
+	return err == nil && folder != "."
 }

@@ -46,11 +46,16 @@ func OpenDir(root string) (*Dir, error) {
 	if err := d.sweep(); err != nil {
 		return nil, fmt.Errorf("open the store: %w", err)
 	}
+	return d, d.Ready(context.Background())
+}
+
+// Ready returns nil where the folder can be written, else what is wrong with it.
+func (d *Dir) Ready(context.Context) error {
 	probe, err := os.CreateTemp(d.scratch(), "probe-*")
 	if err != nil {
-		return nil, fmt.Errorf("open the store: %w", err)
+		return fmt.Errorf("open the store: %w", err)
 	}
-	return d, errors.Join(probe.Close(), os.Remove(probe.Name()))
+	return errors.Join(probe.Close(), os.Remove(probe.Name()))
 }
 
 // sweep removes abandoned scratch files. Another process may be at the same.
@@ -75,10 +80,10 @@ func (d *Dir) sweep() error {
 // that a finished one can be linked or renamed into place.
 func (d *Dir) scratch() string { return filepath.Join(d.root, ".tmp") }
 
-// path returns the file of a key. The check is what keeps every key inside root.
+// path returns the file of a key.
 func (d *DirReader) path(key string) (string, error) {
-	if !fs.ValidPath(key) || key == "." || strings.ContainsAny(key, "\\\x00") || strings.HasPrefix(key, ".tmp") {
-		return "", fmt.Errorf("key %q: %w", key, fs.ErrInvalid)
+	if err := checkKey(key); err != nil {
+		return "", err
 	}
 	return filepath.Join(d.root, filepath.FromSlash(key)), nil
 }
