@@ -38,10 +38,11 @@ type CellsOptions struct {
 
 	Log *slog.Logger // nil: no log
 
-	hidden   *redact.Redactor // what no output may show; nil: nothing
-	death    *deathWatch      // nil: nothing is known of the kernel's process
-	saveRest time.Duration    // how long the output of a running cell may wait to be saved; tests shorten it
-	silence  time.Duration    // how long a kernel may owe half of a cell's end, 0: the client's default; tests shorten it
+	environment map[string]string // of the kernel, set before the first cell
+	hidden      *redact.Redactor  // what no output may show; nil: nothing
+	death       *deathWatch       // nil: nothing is known of the kernel's process
+	saveRest    time.Duration     // how long the output of a running cell may wait to be saved; tests shorten it
+	silence     time.Duration     // how long a kernel may owe half of a cell's end, 0: the client's default; tests shorten it
 }
 
 func (o CellsOptions) withDefaults() CellsOptions {
@@ -147,6 +148,14 @@ func executeCells(ctx context.Context, nb *notebook.Notebook, conn jupyter.Conne
 		}
 		err = errors.Join(err, client.Close())
 	}()
+	failure, err = setEnvironment(ctx, client, o.environment)
+	var died *jupyter.KernelDied
+	if errors.As(err, &died) {
+		return o.death.failure(died, nil), nil, nil
+	}
+	if failure != nil || err != nil {
+		return failure, nil, err
+	}
 	return runCells(ctx, client, nb, o)
 }
 

@@ -68,7 +68,7 @@ var meanings = [...]meaning{
 	{QuotaExceeded, FaultPlatform, true, "The namespace's quota is used up: raise it or lower the number of slots."},
 	{ImagePull, FaultPlatform, true, "The image cannot be pulled: check its name and the pull secret."},
 	{SecretMissing, FaultPlatform, false, "Ask the operator to grant this report the secret that its config.json names."},
-	{TokenFailed, FaultPlatform, false, "The run's token could not be minted: look at the agent's token settings."},
+	{TokenFailed, FaultPlatform, true, "The run's token could not be minted: look at the agent's token settings, and at the endpoint if they name one."},
 	{OutputMissing, FaultReport, false, "The last executed cell must write output.json into the working directory."},
 	{OutputInvalid, FaultReport, false, "Write output.json with json.dump of a dict, and give published files plain names, each once."},
 	{OutputTooLarge, FaultReport, false, "Write less into output.json: aggregate in the notebook, and publish big tables as files."},

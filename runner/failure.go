@@ -23,6 +23,8 @@ type Failure struct {
 	Message   string   // one line or few, at most 4 KiB: "ZeroDivisionError: division by zero"
 	Cell      *CellRef // where it happened; nil where no cell was concerned
 	Traceback string   // at most 64 KiB; "" where there is none
+
+	final bool // another attempt would end the same, although the code's others are tried again
 }
 
 // CellRef is a place in a notebook, in the numbers that people see.

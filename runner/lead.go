@@ -72,7 +72,7 @@ func (r *Runner) attempt(taking, work context.Context, t *task, past history, lo
 	if f := outcome.Failure; f != nil {
 		record.Ended, record.Message = string(f.Code), f.Message
 		log.Warn("attempt failed", "attempt", past.next, "code", f.Code, "message", f.Message)
-		if f.Code.Retried() && past.counted < t.bundle.Config.Retries {
+		if f.Code.Retried() && !f.final && past.counted < t.bundle.Config.Retries {
 			return m, false, r.persist(work, func() error { return r.settle(work, t, past, record) })
 		}
 	}
@@ -106,7 +106,7 @@ func (r *Runner) job(t *task, attempt int) Job {
 		Run: t.id, Generation: t.generation, Attempt: attempt,
 		Report: t.report, Bundle: t.bundle, Asset: t.asset, Languages: t.languages(),
 		Window: t.slot.record.Window, ScheduledAt: t.slot.record.ScheduledAt,
-		Pongo2: r.o.Pongo2, PlainPages: r.o.PlainPages, Vault: r.o.Vault,
+		Pongo2: r.o.Pongo2, PlainPages: r.o.PlainPages, Vault: r.o.Vault, Tokens: r.o.Tokens,
 	}
 }
 

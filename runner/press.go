@@ -30,6 +30,7 @@ type Job struct {
 	Window      Window
 	ScheduledAt time.Time
 	Vault       Vault      // has the secrets that reports are granted; nil: there are none
+	Tokens      Tokens     // mints tokens for reports that ask for one; nil: their runs fail
 	PlainPages  bool       // they are published without a Content-Security-Policy
 	Pongo2      Renderer   // renders a bundle whose engine is pongo2; nil: there is none
 	Progress    func(Step) // called as the attempt goes on; may be nil, must not block
@@ -37,7 +38,7 @@ type Job struct {
 
 // Step says where an attempt is.
 type Step struct {
-	Stage    string    // start, files, kernel, cells, output or render
+	Stage    string    // start, token, files, kernel, cells, output or render
 	Language string    // set where the notebook runs once per language
 	Cell     *Progress // set within cells
 }
@@ -124,6 +125,8 @@ func attempt(ctx context.Context, job Job, do func(ctx context.Context, p *press
 type press struct {
 	job     Job
 	sandbox Sandbox
+	minter  Minter // nil where the report asks for no token
+	token   Token  // the zero Token where the report asks for none
 	outcome Outcome
 	left    budget
 	stage   string
@@ -158,6 +161,11 @@ func (p *press) run(ctx context.Context, exec Executor, then func(Outputs) error
 	if named, ok := p.sandbox.(fmt.Stringer); ok {
 		p.outcome.Sandbox = named.String()
 	}
+	revoke, err := p.mint(ctx)
+	defer revoke()
+	if err != nil {
+		return err
+	}
 	outputs := Outputs{}
 	for _, language := range p.executions() {
 		if outputs[language], err = p.execute(ctx, language); err != nil {
@@ -172,14 +180,13 @@ func (p *press) pages(ctx context.Context, renderer Renderer, outputs Outputs) e
 	return p.in("render", "", func() error { return p.render(ctx, renderer, outputs) })
 }
 
-// granted gets what the report asks for, and refuses what nobody can grant yet: no report
-// runs without it.
+// granted gets what the report asks for, and refuses what nobody grants: no report runs
+// without it.
 func (p *press) granted(ctx context.Context) error {
-	c := p.job.Bundle.Config
-	if c.Token != "" {
-		return &Failure{Code: TokenFailed, Message: "nothing mints tokens yet; config.json asks for " + c.Token}
+	if err := p.findMinter(); err != nil {
+		return err
 	}
-	return p.unlock(ctx, c.Secrets)
+	return p.unlock(ctx, p.job.Bundle.Config.Secrets)
 }
 
 // in runs a stage.
@@ -277,6 +284,7 @@ func (p *press) cells(ctx context.Context, language string) (err error) {
 		executed, failure, warnings, err := executeFile(ctx, source, conn, died, CellsOptions{
 			CellTimeout: p.job.Bundle.Config.Timeout.Cell,
 			Values:      p.values(language),
+			environment: p.environment(),
 			OutputLimit: max(p.left.executed, leastExecuted),
 			hidden:      p.hidden,
 			Progress: func(c Progress) {
@@ -312,7 +320,7 @@ func (p *press) values(language string) notebook.Values {
 	}
 	maps.Copy(values, notebook.Values{
 		"ASSET_ID": p.job.Asset.ID, "FROM_DAY": string(p.job.Window.FromDay), "TO_DAY": string(p.job.Window.ToDay),
-		"LANGUAGE": language, "TOKEN": "", "RUN_ID": string(p.job.Run),
+		"LANGUAGE": language, "TOKEN": p.token.Value, "RUN_ID": string(p.job.Run),
 		"SCHEDULED_AT": p.job.ScheduledAt.Format(time.RFC3339),
 	})
 	return values

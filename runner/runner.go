@@ -28,6 +28,7 @@ type Options struct {
 	PlainPages bool           // publish pages without a Content-Security-Policy
 	Pongo2     Renderer       // renders bundles whose engine is pongo2; nil: their runs fail
 	Vault      Vault          // has the secrets that reports are granted; nil: reports that name one fail
+	Tokens     Tokens         // mints tokens for reports that ask for one; nil: their runs fail
 	Finished   func(Manifest) // called after each run that has finished; must not block
 }
 

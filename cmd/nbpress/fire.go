@@ -145,7 +145,7 @@ func (a *agent) bundleOf(name, commit string) *report.Bundle {
 	if err != nil {
 		return nil
 	}
-	options, _ := a.reading(tree)
+	options, _ := reading(tree, &a.zones)
 	bundle, _ := report.Load(tree, name, options)
 	return bundle
 }

@@ -27,8 +27,6 @@ func (l *loader) checkConfig() {
 			l.problem(l.doc.At("/window"), err.Error(), "")
 		}
 	}
-	l.checkImage()
-	l.capResources()
 	for _, name := range l.doc.Keys("/parameters") {
 		l.checkParameterName(name, l.doc.AtKey(strict.Pointer("parameters", name)))
 	}
@@ -38,6 +36,7 @@ func (l *loader) checkConfig() {
 			l.problem(l.doc.At(strict.Pointer("secrets", i)), fmt.Sprintf(`%q stands in "env" as well`, name), "keep one of them")
 		}
 	}
+	l.checkToken()
 	if l.file.Content.Scripts != "inline" && len(l.file.Content.Connect) > 0 {
 		l.problem(l.doc.At("/content_security/connect"), `"connect" is for scripts, and none may run`, `add "scripts": "inline", or remove it`)
 	}
@@ -45,6 +44,24 @@ func (l *loader) checkConfig() {
 		if err := checkPattern(pattern); err != nil && pattern != "" {
 			l.problem(l.doc.At(strict.Pointer("publish", i)), fmt.Sprintf("pattern %q: %v", pattern, err), `write one such as "*.xlsx" or "tables/*.csv"`)
 		}
+	}
+}
+
+// checkToken wants a variable for a token only where there is a token, and nothing else in
+// the variable.
+func (l *loader) checkToken() {
+	name := l.file.TokenEnv
+	if name == "" {
+		return
+	}
+	at := l.doc.At("/token_env")
+	switch _, taken := l.file.Env[name]; {
+	case taken:
+		l.problem(at, fmt.Sprintf(`%q stands in "env" as well`, name), "keep one of them")
+	case slices.Contains(l.file.Secrets, name):
+		l.problem(at, fmt.Sprintf(`%q stands in "secrets" as well`, name), "keep one of them")
+	case l.bundle.Config.Token == "" && l.own(at):
+		l.problem(at, `"token_env" is where a token goes, and none is asked for`, `add "token": "jwt", or the kind that your operator gives out`)
 	}
 }
 
@@ -63,33 +80,6 @@ func (l *loader) checkTimeout() {
 		t.Cell = t.Run
 	default:
 		t.Run = t.Cell
-	}
-}
-
-// checkImage holds the image against what the operator allows.
-func (l *loader) checkImage() {
-	image := l.bundle.Config.Image
-	if l.options.CheckImage == nil || image == "" {
-		return
-	}
-	if err := l.options.CheckImage(image); err != nil {
-		l.problem(l.doc.At("/image"), err.Error(), "")
-	}
-}
-
-// capResources gives the report no more than the operator does.
-func (l *loader) capResources() {
-	asked, caps := &l.bundle.Config.Resources, l.options.Caps
-	over := func(key string, asked, most fmt.Stringer) {
-		l.bundle.Warnings = append(l.bundle.Warnings, fmt.Sprintf("resources.%s is %v, and the operator gives %v at most: runs get that", key, asked, most))
-	}
-	if caps.MilliCPU > 0 && asked.MilliCPU > caps.MilliCPU {
-		over("cpu", strict.MilliCPU(asked.MilliCPU), strict.MilliCPU(caps.MilliCPU))
-		asked.MilliCPU = caps.MilliCPU
-	}
-	if caps.Memory > 0 && asked.Memory > caps.Memory {
-		over("memory", strict.Bytes(asked.Memory), strict.Bytes(caps.Memory))
-		asked.Memory = caps.Memory
 	}
 }
 

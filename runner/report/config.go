@@ -40,13 +40,14 @@ type configFile struct {
 		CPU    strict.MilliCPU `json:"cpu"`
 		Memory strict.Bytes    `json:"memory"`
 	} `json:"resources"`
-	Retries *int              `json:"retries"`
-	Image   string            `json:"image"`
-	Env     map[string]string `json:"env"`
-	Secrets []string          `json:"secrets"`
-	Token   string            `json:"token"`
-	Engine  string            `json:"engine"`
-	Content struct {
+	Retries  *int              `json:"retries"`
+	Image    string            `json:"image"`
+	Env      map[string]string `json:"env"`
+	Secrets  []string          `json:"secrets"`
+	Token    string            `json:"token"`
+	TokenEnv string            `json:"token_env"`
+	Engine   string            `json:"engine"`
+	Content  struct {
 		Scripts string   `json:"scripts"`
 		Connect []string `json:"connect"`
 		Images  []string `json:"images"`
@@ -119,13 +120,23 @@ func (c *configFile) config() Config {
 		Timeout:    c.timeout(),
 		Resources:  Resources{int64(c.Resources.CPU), int64(c.Resources.Memory)},
 		Retries:    orElse(c.Retries, defaultRetries),
-		Image:      c.Image, Env: c.Env, Secrets: c.Secrets, Token: c.Token,
+		Image:      c.Image, Env: c.Env, Secrets: c.Secrets,
+		Token: c.token(), TokenEnv: c.TokenEnv,
 		ContentSecurity: ContentSecurity{
 			InlineScripts: c.Content.Scripts == "inline", Connect: c.Content.Connect, Images: c.Content.Images,
 		},
 		Engine: or(c.Engine, EngineJinja2), Strict: c.Strict, Execute: c.Execute,
 		Publish: c.Publish, Enabled: orElse(c.Enabled, true),
 	}
+}
+
+// token is "" where none is asked for: "none" is for a report that wants none although
+// nbpress.json says otherwise.
+func (c *configFile) token() string {
+	if c.Token == "none" {
+		return ""
+	}
+	return c.Token
 }
 
 // timeout fills in what is missing so that a cell never has longer than the run.

@@ -29,17 +29,12 @@ const (
 )
 
 // Options is what Load needs of others. The zero value checks neither schedules
-// nor windows nor images, and knows no caps and no defaults.
+// nor windows, and knows no defaults.
 type Options struct {
 	// CheckSchedule refuses a cron expression or a time zone; zone "" is UTC.
 	CheckSchedule func(cron, timezone string) error
 	// CheckWindow refuses a window.
 	CheckWindow func(w Window) error
-	// CheckImage refuses an image that a report names.
-	CheckImage func(image string) error
-	// Caps bound what a report gets; 0 does not. One that asks for more gets that, with a
-	// warning: the operator's word holds, and a lower cap ends no report.
-	Caps Resources
 	// Defaults is what LoadDefaults returned for the same tree; nil for none.
 	Defaults *Defaults
 	// Translations asks Load to look also at what is not translated, and at what is
@@ -93,7 +88,8 @@ type Config struct {
 	Image       string // "" means the executor's default
 	Env         map[string]string
 	Secrets     []string // names of environment variables that the operator may grant
-	Token       string   // "" or "jwt"
+	Token       string   // TokenStatic, TokenJWT or TokenHTTP; "" asks for none
+	TokenEnv    string   // the environment variable that gets the token; "" for none
 	Engine      string   // EngineJinja2 or EnginePongo2
 	Strict      bool     // an undefined template variable is an error
 	Execute     string   // "", "once" or "per_language"
@@ -114,6 +110,13 @@ type ContentSecurity struct {
 const (
 	EngineJinja2 = string(template.Jinja2)
 	EnginePongo2 = string(template.Pongo2)
+)
+
+// The kinds of temporary tokens that a run may get.
+const (
+	TokenStatic = "static" // the same for all runs
+	TokenJWT    = "jwt"    // signed by the agent
+	TokenHTTP   = "http"   // from an endpoint of the operator
 )
 
 // Schedule is when a report falls due.

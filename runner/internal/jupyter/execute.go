@@ -73,6 +73,16 @@ type executeRequest struct {
 // the request is still under way: Interrupt it and Wait, or Close. An exception in
 // the code is no error but a Reply.
 func (c *Client) Execute(ctx context.Context, code string, on func(Message)) (Reply, error) {
+	return c.execute(ctx, executeRequest{Code: code, StoreHistory: true}, on)
+}
+
+// ExecuteSilently does as Execute, and leaves no trace: nothing is shown on the output
+// channel, no execution is counted, and history does not have the code.
+func (c *Client) ExecuteSilently(ctx context.Context, code string) (Reply, error) {
+	return c.execute(ctx, executeRequest{Code: code, Silent: true}, nil)
+}
+
+func (c *Client) execute(ctx context.Context, content executeRequest, on func(Message)) (Reply, error) {
 	if !c.consumer.TryLock() {
 		return Reply{}, ErrBusy
 	}
@@ -84,7 +94,7 @@ func (c *Client) Execute(ctx context.Context, code string, on func(Message)) (Re
 		return Reply{}, c.gone
 	}
 	r := &request{}
-	id, err := c.request(ctx, c.shell, "execute_request", executeRequest{Code: code, StoreHistory: true})
+	id, err := c.request(ctx, c.shell, "execute_request", content)
 	if err != nil && !errors.Is(err, net.ErrClosed) { // if closed, its reader said why
 		c.gone = &KernelDied{Reason: "the request could not be sent", Err: err}
 	}
