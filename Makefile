@@ -14,7 +14,7 @@ RACE = $(shell command -v "$$(go env CC)" >/dev/null && echo -race)
 SIDE_BY_SIDE = $(MAKE) --no-print-directory $(if $(findstring -j,$(MAKEFLAGS)),,-j2)
 
 .DELETE_ON_ERROR:
-.PHONY: help build venv test e2e lint fmt fuzz kernels faults soak bench demo s3server demo-s3 clean cluster kernel-image agent-image test-images kernel-lock
+.PHONY: help build venv test scripts e2e lint fmt fuzz kernels faults soak bench demo s3server demo-s3 clean cluster kernel-image agent-image test-images kernel-lock
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,8 +48,11 @@ test: venv s3server ## run every test, on real kernels, with the race detector
 	$(if $(RACE),,@echo "make test: no C compiler ($$(go env CC)), so without the race detector")
 	go test $(RACE) -timeout 30m $(GOTESTFLAGS) ./...
 
-e2e: venv ## only the scripts that use the program as people do
+scripts: venv ## only the scripts that use the program as people do
 	go test $(RACE) $(GOTESTFLAGS) -run TestScript ./cmd/nbpress
+
+e2e: venv s3server ## run the scenarios on a real Kubernetes: of KUBECONFIG, else one started here (root); E2E=part of a name
+	deploy/e2e.sh $(if $(E2E),-only '$(E2E)')
 
 lint: ## gofmt, go vet, staticcheck, module files: anything to say is a failure
 	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { \

@@ -36,6 +36,7 @@ type rig struct {
 	config  string // of an agent; %s is its name
 	env     []string
 	store   runner.StoreReader
+	orphans func() []string // what is left of sandboxes that are not on this machine
 
 	due    []dueRun
 	missed []dueMissed
@@ -396,6 +397,11 @@ func (r *rig) debris() []string {
 		left, _ := filepath.Glob(filepath.Join(r.root, pattern)) // the pattern is well-formed
 		for _, path := range left {
 			found = append(found, "left over: "+path)
+		}
+	}
+	if r.orphans != nil {
+		for _, name := range r.orphans() {
+			found = append(found, "left over: "+name)
 		}
 	}
 	deadline := time.Now().Add(rigPatience)

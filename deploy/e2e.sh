@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# Runs the scenarios on a cluster: the one of $KUBECONFIG (kind, minikube, your own),
+# else the development cluster, which is started and ended if it does not run.
+#
+#   deploy/e2e.sh [-only PATTERN] [-parallel N]
+#
+#   KUBECONFIG               the cluster; it must have, or be able to pull, the images:
+#   NBPRESS_E2E_IMAGE        of reports (localhost/nbpress-kernel:dev)
+#   NBPRESS_E2E_AGENT_IMAGE  of the agent (localhost/nbpress-agent:dev)
+#
+# With kind: make kernel-image agent-image test-images, then kind load image-archive
+# build/kernel-image.tar, and so on.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+devcluster=deploy/devcluster/devcluster
+own=${DEVCLUSTER_DIR:-/var/tmp/devcluster}/kubeconfig
+
+if [ -z "${KUBECONFIG:-}" ]; then
+	"$devcluster" status >/dev/null 2>&1 || exec "$devcluster" with "$0" "$@"
+	export KUBECONFIG=$own
+fi
+export NBPRESS_E2E_IMAGE=${NBPRESS_E2E_IMAGE:-localhost/nbpress-kernel:dev}
+export NBPRESS_E2E_AGENT_IMAGE=${NBPRESS_E2E_AGENT_IMAGE:-localhost/nbpress-agent:dev}
+export PATH=$PATH:${DEVCLUSTER_BIN:-$(dirname "$own")/bin} # kubectl
+command -v kubectl >/dev/null || { echo "e2e: no kubectl on PATH: https://kubernetes.io/docs/tasks/tools/" >&2; exit 1; }
+
+if [ "$(realpath -m "$KUBECONFIG")" = "$(realpath -m "$own")" ]; then
+	for name in kernel bare python agent; do
+		archive=build/$name-image.tar
+		# The agent's holds our own binary, which may have changed.
+		[ -f "$archive" ] && [ "$name" != agent ] || deploy/images.sh "$name"
+		"$devcluster" load "$archive"
+	done
+fi
+exec go run ./internal/e2e "$@"
