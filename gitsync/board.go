@@ -18,6 +18,8 @@ const (
 	Broken  Trouble = "broken"  // its bundle is not valid, so nothing runs
 	Overdue Trouble = "overdue" // a slot is due and did not start
 	Failed  Trouble = "failed"  // runs of the latest slot ended in errors
+
+	Declined Trouble = "not recorded" // the remote's rules decline documents of it
 )
 
 // BoardRow is a report as the board shows it.
@@ -93,7 +95,7 @@ func Board(rows []BoardRow, at time.Time) []byte {
 	return b.Bytes()
 }
 
-func (t Trouble) rank() int { return slices.Index([]Trouble{Broken, Overdue, Failed}, t) }
+func (t Trouble) rank() int { return slices.Index([]Trouble{Broken, Overdue, Failed, Declined}, t) }
 
 func (r BoardRow) alarm() string {
 	line := fmt.Sprintf("**%s**: %s", Link{r.Report, r.Where.URL}.markdown(), r.Trouble)

@@ -74,7 +74,8 @@ type agent struct {
 	resumed  bool      // what an earlier life left open goes on
 	requests requests
 
-	landing patience // of the goroutine that lands the outbox, and of its time before and after
+	landing  patience // of the goroutine that lands the outbox, and of its time before and after
+	declined declined // documents that the ledger does not take
 
 	// Of the goroutine that keeps the board.
 	posted  string          // what it showed last
@@ -213,7 +214,7 @@ func (a *agent) once(ctx context.Context) error {
 		return errors.Join(firing, ctx.Err())
 	}
 	last := context.WithoutCancel(ctx)
-	return errors.Join(firing, a.landOutbox(last), a.postBoard(last), ctx.Err())
+	return errors.Join(firing, a.landOutbox(last), a.declined.err(), a.postBoard(last), ctx.Err())
 }
 
 // leads reports whether this agent is surely the one that works.

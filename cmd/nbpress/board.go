@@ -126,6 +126,10 @@ func (a *agent) boardRow(name string, item *newsItem, c cursor, ended map[string
 		{Status: string(runner.StatusCanceled), Runs: by[runner.StatusCanceled]},
 		{Status: "under way", Runs: by[""]},
 	}
+	unrecorded := ""
+	if n, why := a.declined.count(name); n > 0 {
+		unrecorded = fmt.Sprintf("the ledger takes %d of its documents not: %s", n, why)
+	}
 	switch {
 	case item.bundle == nil:
 		row.Trouble, row.Detail = gitsync.Broken, fmt.Sprintf("%s, the first: %s", mistakes(len(item.problems)), item.problems[0])
@@ -134,6 +138,11 @@ func (a *agent) boardRow(name string, item *newsItem, c cursor, ended map[string
 		row.Trouble, row.Detail = gitsync.Overdue, "due since "+next.Format("2006-01-02 15:04 -0700")
 	case failed > 0:
 		row.Trouble, row.Detail = gitsync.Failed, fmt.Sprintf("%d of %d runs", failed, len(c.Due))
+	case unrecorded != "":
+		row.Trouble, row.Detail = gitsync.Declined, unrecorded
+	}
+	if unrecorded != "" && row.Trouble == gitsync.Failed {
+		row.Detail += "; " + unrecorded
 	}
 	if item.bundle != nil {
 		row.Title = item.bundle.Config.Title

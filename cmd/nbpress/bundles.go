@@ -28,6 +28,15 @@ func reading(fsys fs.FS, zones *schedule.Parser) (report.Options, []strict.Probl
 	}, problems
 }
 
+// reading is reading, with what the operator allows.
+func (a *agent) reading(fsys fs.FS) (report.Options, []strict.Problem) {
+	options, problems := reading(fsys, &a.zones)
+	if k := a.c.Executor.Kubernetes; k != nil {
+		options.CheckImage, options.Caps = k.checkImage, k.caps()
+	}
+	return options, problems
+}
+
 // tree is a folder of bundles on this machine.
 type tree struct {
 	root string // where nbpress.json stands, or the bundle itself

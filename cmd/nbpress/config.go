@@ -50,6 +50,7 @@ type config struct {
 			Python string `json:"python"`
 			Dir    string `json:"dir"`
 		} `json:"local"`
+		Kubernetes *kubernetesConfig `json:"kubernetes"` // nil: local
 	} `json:"executor"`
 	Pages struct {
 		ContentSecurity *bool  `json:"content_security"`
@@ -130,6 +131,7 @@ func (c *config) contradictions(doc *strict.Document) []strict.Problem {
 	}
 	problems = append(problems, c.webhookProblems(doc)...)
 	problems = append(problems, c.Store.problems(doc)...)
+	problems = append(problems, c.kubernetesProblems(doc)...)
 	if c.Executor.PerReport > c.Executor.Slots && c.Executor.Slots > 0 {
 		problems = append(problems, doc.At("/executor/per_report").Problem(
 			`"per_report" is more than "slots"`, "it can be as much at most"))
@@ -193,6 +195,10 @@ func (c *config) complete(dir string) {
 		&c.Repository.Webhook.SecretFile,
 	} {
 		*path = under(dir, *path)
+	}
+	if k := c.Executor.Kubernetes; k != nil {
+		k.complete(dir)
+		c.Executor.Slots = cmp.Or(c.Executor.Slots, kubernetesSlots)
 	}
 	if python := c.Executor.Local.Python; strings.Contains(python, "/") {
 		c.Executor.Local.Python = under(dir, python)

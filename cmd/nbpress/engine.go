@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"time"
 
 	"nbpress/runner"
+	"nbpress/runner/kube"
 	"nbpress/runner/local"
 )
 
@@ -14,13 +16,15 @@ import (
 type engine struct {
 	runner.Executor
 	begin func(ctx context.Context) error // at the start of a reign: removes what an earlier agent left
-	ready func(ctx context.Context) error // nil, or what is wrong with it; nil: it is the agent's own machine
+	ready func(ctx context.Context) error // says what is wrong with it; nil: it is the agent's own machine
 	close func()
-	seat  func(store runner.Store, holder string, log *slog.Logger) seat
 }
 
 // openEngine opens the configured engine.
 func openEngine(ctx context.Context, c config, log *slog.Logger) (engine, error) {
+	if k := c.Executor.Kubernetes; k != nil {
+		return openKubernetes(ctx, k.options(c.Executor.Slots, log))
+	}
 	return openLocal(ctx, c, log)
 }
 
@@ -37,8 +41,99 @@ func openLocal(ctx context.Context, c config, log *slog.Logger) (engine, error) 
 		Executor: sandboxes,
 		begin:    func(context.Context) error { return nil },
 		close:    func() {},
-		seat: func(store runner.Store, holder string, log *slog.Logger) seat {
-			return &contender{store: store, holder: holder, log: log}
-		},
 	}, err
+}
+
+// openKubernetes is the distributed engine: pods.
+func openKubernetes(ctx context.Context, o kube.Options) (engine, error) {
+	pods, err := kube.New(ctx, o)
+	if err != nil {
+		return engine{}, err
+	}
+	return engine{Executor: pods, begin: pods.Begin, ready: pods.Ready, close: pods.Close}, nil
+}
+
+// openSeat decides who works by a Lease of the cluster where runs are pods, else by a
+// lease in the store.
+func openSeat(ctx context.Context, c config, store runner.Store, holder string, log *slog.Logger) (seat, error) {
+	k := c.Executor.Kubernetes
+	if k == nil {
+		return &contender{store: store, holder: holder, log: log}, nil
+	}
+	election, err := kube.Elect(ctx, kube.ElectOptions{
+		Kubeconfig: k.Kubeconfig, Context: k.Context, Namespace: k.Namespace, Instance: k.Instance,
+		Holder: holder, Log: log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return clusterSeat{election, log}, nil
+}
+
+// clusterSeat is a seat that the cluster gives away.
+type clusterSeat struct {
+	*kube.Election
+	log *slog.Logger
+}
+
+func (s clusterSeat) await(ctx context.Context) (reign, error) {
+	for away := false; ; away = true {
+		r, err := s.Await(ctx)
+		if err == nil {
+			return clusterReign{r, s.log}, nil
+		}
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		if !away {
+			s.log.Warn("lease out of reach; standing by", "error", err)
+		}
+		if err := wait(ctx, leaseLook); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func (s clusterSeat) seize(ctx context.Context) (reign, error) {
+	r, err := s.Seize(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return clusterReign{r, s.log}, nil
+}
+
+// clusterReign is the time for which we have the cluster's Lease.
+type clusterReign struct {
+	*kube.Reign
+	log *slog.Logger
+}
+
+func (r clusterReign) keep(ctx context.Context) (lost bool) {
+	if lost = r.Keep(ctx); lost {
+		r.log.Warn("the lease was taken over, or could not be renewed")
+	}
+	return lost
+}
+
+func (r clusterReign) fresh() bool { return r.Fresh() }
+
+func (r clusterReign) end(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaseGrace)
+	defer cancel()
+	r.End(ctx)
+}
+
+// options are what the engine of pods is told.
+func (k *kubernetesConfig) options(slots int, log *slog.Logger) kube.Options {
+	o := kube.Options{
+		Kubeconfig: k.Kubeconfig, Context: k.Context, Namespace: k.Namespace, Instance: k.Instance,
+		Image: k.Image, Slots: slots, Forward: k.Forward,
+		RuntimeClass: k.RuntimeClass, PriorityClass: k.PriorityClass, NodeSelector: k.NodeSelector, PullSecrets: k.PullSecrets,
+		MilliCPU: int64(k.Resources.CPU), Memory: int64(k.Resources.Memory), Storage: int64(k.Resources.Storage),
+		StartTimeout: time.Duration(k.StartTimeout), Patience: time.Duration(k.Patience), Log: log,
+	}
+	for _, t := range k.Tolerations {
+		o.Tolerations = append(o.Tolerations, kube.Toleration(t))
+	}
+	return o
 }

@@ -145,7 +145,7 @@ func (a *agent) bundleOf(name, commit string) *report.Bundle {
 	if err != nil {
 		return nil
 	}
-	options, _ := reading(tree, &a.zones)
+	options, _ := a.reading(tree)
 	bundle, _ := report.Load(tree, name, options)
 	return bundle
 }

@@ -39,6 +39,9 @@ func (a *agent) land(ctx context.Context) error {
 			return ctx.Err()
 		}
 		least, most := a.landing.after(err, a.log, waiting)
+		if due := a.declined.next(time.Now()); most == 0 {
+			most = due
+		}
 		if again = nil; most > 0 {
 			again = time.After(most)
 		}
@@ -63,30 +66,35 @@ func (a *agent) landNow(ctx context.Context) {
 }
 
 // landOutbox commits the documents of the outbox, some at a time, and removes from it
-// what the ledger has. A branch that takes nothing does not hold up the others.
+// what the ledger has. A branch that takes nothing does not hold up the others, nor does
+// a document that is declined.
 func (a *agent) landOutbox(ctx context.Context) (err error) {
 	keys, err := a.store.List(ctx, runner.OutboxPrefix)
 	if err != nil {
 		return err
 	}
 	a.metrics.waits(len(keys) > 0)
-	defer func() { a.metrics.waits(err != nil) }()
+	defer func() { a.metrics.waits(err != nil || a.declined.err() != nil) }()
 	var errs []error
 	closed := map[string]bool{}
-	for some := range slices.Chunk(keys, landBatch) {
+	fresh, due := a.declined.split(keys, time.Now())
+	for some := range slices.Chunk(fresh, landBatch) {
 		branches, err := a.readOutbox(ctx, some)
 		errs = append(errs, err)
 		for _, branch := range slices.Sorted(maps.Keys(branches)) {
 			if closed[branch] {
 				continue
 			}
-			if err := a.landBatch(ctx, branch, branches[branch]); err != nil {
+			if err := a.landSome(ctx, branch, branches[branch]); err != nil {
 				errs, closed[branch] = append(errs, err), true
 			}
 		}
 		if len(errs) > 0 && !a.ledgerAnswers(ctx) {
-			break // do not read all of a long outbox for nothing
+			return errors.Join(errs...) // do not read all of a long outbox for nothing
 		}
+	}
+	for some := range slices.Chunk(due, landBatch) {
+		errs = append(errs, a.landDue(ctx, some))
 	}
 	return errors.Join(errs...)
 }
@@ -161,6 +169,23 @@ type entry struct {
 	broken *runner.ReportRecord
 	missed *runner.MissedRecord
 	answer *runner.Answer
+}
+
+// report returns the name of the report that a document is of, "" where it is of none.
+func (e entry) report() string {
+	switch {
+	case e.run != nil:
+		return e.run.Report
+	case e.slot != nil:
+		return e.slot.Report
+	case e.broken != nil:
+		return e.broken.Report
+	case e.missed != nil:
+		return e.missed.Report
+	case e.answer != nil:
+		return e.answer.Report
+	}
+	return ""
 }
 
 // entryOf decodes a document of the outbox and finds its place in the ledger.
@@ -251,6 +276,7 @@ func (a *agent) landBatch(ctx context.Context, branch string, entries []entry) e
 	var errs []error
 	for _, e := range entries {
 		errs = append(errs, a.store.Delete(ctx, e.key))
+		a.declined.forget(e.key)
 	}
 	return errors.Join(errs...)
 }
@@ -259,7 +285,7 @@ func (a *agent) landBatch(ctx context.Context, branch string, entries []entry) e
 // generation: the first to get there is the one that counts. What says that it is of
 // another run is somebody's by hand, and gives way.
 func keepTerminal(_ string, old, ours []byte) bool {
-	m, err := runner.Decode[runner.Manifest](old, runner.KindRun)
+	m, err := decodeRun(old)
 	if err != nil || m.Status == "" {
 		return false
 	}

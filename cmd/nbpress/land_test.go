@@ -64,7 +64,7 @@ func newLandingAgent(t *testing.T) (*agent, *watchedStore, *bytes.Buffer) {
 		t.Fatal(err)
 	}
 	watched, log := &watchedStore{Dir: dir}, &bytes.Buffer{}
-	return &agent{store: watched, ledger: ledger, log: slog.New(slog.NewTextHandler(log, nil))}, watched, log
+	return &agent{store: watched, ledger: ledger, metrics: newMetrics(func() *agent { return nil }), log: slog.New(slog.NewTextHandler(log, nil))}, watched, log
 }
 
 func (s *watchedStore) put(t *testing.T, name string, document any) {

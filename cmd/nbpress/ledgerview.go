@@ -99,8 +99,31 @@ type document struct {
 type sieve struct {
 	first  string // branch of the first month
 	newest bool   // of a run its highest generation alone, which says how it stands
+	brief  bool   // who visits needs of a run no more than a line of a list shows
 	path   func(p string) bool
 	data   func(data []byte) bool
+}
+
+// longestManifest is more than any manifest has that an agent wrote, whose texts are
+// cut. YAML takes minutes for what somebody could put in its place.
+const longestManifest = 8 << 20
+
+// read reads a manifest, quickly where that is enough.
+func (only sieve) read(data []byte) (runner.Manifest, error) {
+	if only.brief && len(data) <= longestManifest {
+		if m, ok := runner.Glance(data); ok {
+			return m, nil
+		}
+	}
+	return decodeRun(data)
+}
+
+// decodeRun reads a manifest out of the ledger, where others may write.
+func decodeRun(data []byte) (runner.Manifest, error) {
+	if len(data) > longestManifest {
+		return runner.Manifest{}, fmt.Errorf("it has %d bytes, more than any manifest", len(data))
+	}
+	return runner.Decode[runner.Manifest](data, runner.KindRun)
 }
 
 // runs calls visit with every run of the ledger that the sieve lets through, until
@@ -156,7 +179,7 @@ func (only sieve) through(tree fs.FS, paths []string, visit func(document) bool)
 		if !wanted && (!only.newest || generation == 1) { // else it may hide a lower generation
 			continue
 		}
-		m, err := runner.Decode[runner.Manifest](data, runner.KindRun)
+		m, err := only.read(data)
 		if err != nil {
 			continue // no run, or not one that we wrote
 		}

@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"path"
+	"strings"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -10,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"nbpress/gitsync"
+	"nbpress/internal/testenv/month"
 	"nbpress/runner"
 )
 
@@ -103,6 +106,42 @@ func TestList_TellsHowARunStandsNow(t *testing.T) {
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("list --status %q (-want +got):\n%s", status, diff)
+		}
+	}
+}
+
+// What the quick reader declines is read all the same, and what is too long to be a
+// manifest by neither reader.
+func TestList_ReadsWhatOthersWrote(t *testing.T) {
+	text := month.Manifest(0, 0, 7)
+	long := strings.Repeat("- a text of a hand that never ends\n", longestManifest/32)
+	tree := fstest.MapFS{}
+	for name, data := range map[string]string{
+		"plain":  text,
+		"quoted": strings.Replace(text, "asset: plant-07", `"asset": "plant-07" # by hand`, 1),
+		"fooled": strings.Replace(text, "asset: plant-07", "asset: |-\n  status: completed", 1),
+		"twice":  text + "status: completed\n",
+		"long":   text + "warnings:\n" + long,
+		"forged": "apiVersion: nbpress/v1\nkind: Run\nstatus: error\n" + long,
+	} {
+		tree[month.Slot(0, 0)+"/"+name+".yaml"] = &fstest.MapFile{Data: []byte(data)}
+	}
+	paths, err := manifestsOf(tree)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, output := range []string{"text", "json"} {
+		var got []string
+		flags := listFlags{status: "error", output: output}
+		if _, err := flags.sieve().through(tree, paths, func(d document) bool {
+			got = append(got, fmt.Sprintf("%s: %s %s", path.Base(d.path), d.run.Asset, d.run.Error.Message))
+			return true
+		}); err != nil {
+			t.Fatal(err)
+		}
+		want := []string{"fooled.yaml: status: completed KeyError: 'meter-0'", "plain.yaml: plant-07 KeyError: 'meter-0'", "quoted.yaml: plant-07 KeyError: 'meter-0'"}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("list --output %s (-want +got):\n%s", output, diff)
 		}
 	}
 }

@@ -74,7 +74,7 @@ func checkOutput(output string) error {
 
 // sieve keeps what match would refuse from being decoded.
 func (f listFlags) sieve() sieve {
-	only := sieve{newest: true}
+	only := sieve{newest: true, brief: f.output != "json"}
 	if f.since != "" {
 		only.first = "runs/" + string(f.since)[:len("2026-11")]
 	}

@@ -135,7 +135,7 @@ func (a *agent) load(commit gitsync.Commit) (map[string]*newsItem, error) {
 	if err != nil {
 		return nil, err
 	}
-	options, shared := reading(tree, &a.zones)
+	options, shared := a.reading(tree)
 	items := map[string]*newsItem{}
 	for _, name := range names {
 		item := &newsItem{commit: commit, merged: a.mergedAt(commit)}

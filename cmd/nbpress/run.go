@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -25,6 +26,7 @@ type runFlags struct {
 	assets, languages []string
 	from, to, window  string
 	out, python       string
+	where             personal // its config is "": on this machine
 }
 
 func runCommand(std streams) *cobra.Command {
@@ -36,13 +38,18 @@ func runCommand(std streams) *cobra.Command {
 language and write the pages into OUT/ASSET/LANGUAGE/index.html, in place of what an earlier run
 left there. No agent, no Git, no configuration.
 
+With --config the report runs where the agent of that nbpress.yaml runs reports: as a pod
+of its cluster, reached through a port-forward, or with its Python. The agent is not
+concerned, and nothing goes to store or ledger.
+
 The window is the one that the report would cover if it were due now; --window names
 another, --from and --to give the days.
 
 The language "pseudo" is nobody's: its pages have every text accented, longer and in
 brackets, so that a text that nobody can translate, or that has no room, stands out.`,
 		Example: `  nbpress run reports-example/weekly-energy --asset plant-1
-  nbpress run weekly-energy --window last_month --language ca --out /tmp/look`,
+  nbpress run weekly-energy --window last_month --language ca --out /tmp/look
+  nbpress run weekly-energy --config nbpress.yaml --kubeconfig ~/.kube/config   # as a pod`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return runBundle(cmd.Context(), std, args[0], flags) },
 	}
@@ -54,6 +61,8 @@ brackets, so that a text that nobody can translate, or that has no room, stands 
 	f.StringVar(&flags.window, "window", "", "a window by name, such as last_week")
 	f.StringVar(&flags.out, "out", "", "folder for the pages (default: nbpress-out/REPORT)")
 	f.StringVar(&flags.python, "python", "", pythonUsage)
+	flags.where.flags(cmd, "")
+	cmd.MarkFlagsMutuallyExclusive("python", "config")
 	cmd.MarkFlagsMutuallyExclusive("window", "from")
 	cmd.MarkFlagsRequiredTogether("from", "to")
 	return cmd
@@ -80,10 +89,11 @@ func runBundle(ctx context.Context, std streams, dir string, flags runFlags) err
 	if err != nil {
 		return wrongUse(err)
 	}
-	exec, err := local.New(ctx, local.Options{Python: choosePython(flags.python), Init: selfInit(), Log: consoleLog(std)})
+	exec, err := flags.engine(ctx, consoleLog(std))
 	if err != nil {
 		return err
 	}
+	defer exec.close()
 	out := cmp.Or(flags.out, filepath.Join("nbpress-out", filepath.FromSlash(bundle.Name)))
 	failed := 0
 	fmt.Fprintf(std.err, "%s, %s to %s; %s\n", bundle.Name, window.FromDay, window.ToDay, bundle.ExecuteReason)
@@ -110,6 +120,18 @@ func runBundle(ctx context.Context, std streams, dir string, flags runFlags) err
 		return &exitError{status: exitReportFailed, err: fmt.Errorf("%d of %d assets failed", failed, len(assets))}
 	}
 	return nil
+}
+
+// engine returns where to run: the engine of a configuration, or this machine.
+func (f runFlags) engine(ctx context.Context, log *slog.Logger) (engine, error) {
+	switch {
+	case f.where.config != "":
+		return f.where.open(ctx, log)
+	case f.where.kubeconfig != "":
+		return engine{}, wrongUse(errors.New("--kubeconfig says where the cluster is, not what to run there; add --config with an nbpress.yaml"))
+	}
+	here, err := local.New(ctx, local.Options{Python: choosePython(f.python), Init: selfInit(), Log: log})
+	return engine{Executor: here, close: func() {}}, err
 }
 
 // chosen returns the assets to run.

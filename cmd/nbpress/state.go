@@ -13,7 +13,7 @@ type state struct {
 	metrics *metrics
 	agent   func() *agent // nil: none is at work here
 
-	working, slots, waiting, reports, synced, unlanded *prometheus.Desc
+	working, slots, waiting, reports, synced, unlanded, declined *prometheus.Desc
 }
 
 func newState(m *metrics, agent func() *agent) *state {
@@ -28,12 +28,13 @@ func newState(m *metrics, agent func() *agent) *state {
 		reports:  desc("nbpress_reports", "Reports of the newest commit: planned, overdue (due for minutes and not started), broken or disabled.", "state"),
 		synced:   desc("nbpress_repository_age_seconds", "Seconds since the repository's remote last answered."),
 		unlanded: desc("nbpress_ledger_age_seconds", "Seconds for which documents have been waiting for the ledger; 0: none waits."),
+		declined: desc("nbpress_declined_documents", "Documents that the ledger's remote declines, each by itself, and which wait in the outbox."),
 	}
 }
 
 // Describe implements prometheus.Collector.
 func (s *state) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{s.working, s.slots, s.waiting, s.reports, s.synced, s.unlanded} {
+	for _, d := range []*prometheus.Desc{s.working, s.slots, s.waiting, s.reports, s.synced, s.unlanded, s.declined} {
 		ch <- d
 	}
 }
@@ -60,6 +61,8 @@ func (s *state) Collect(ch chan<- prometheus.Metric) {
 		gauge(s.synced, time.Since(at).Seconds())
 	}
 	gauge(s.unlanded, s.metrics.waited().Seconds())
+	declined, _ := a.declined.count("")
+	gauge(s.declined, float64(declined))
 }
 
 // census counts the reports of the newest commit by how they stand.

@@ -53,6 +53,6 @@ func newStation(ctx context.Context, c config, std streams) (_ *station, err err
 	if std.seams.store != nil {
 		s.store, s.engine.Executor = std.seams.store(s.store), std.seams.executor(s.engine.Executor)
 	}
-	s.seat = s.engine.seat(s.store, s.holder, s.log)
-	return s, nil
+	s.seat, err = openSeat(ctx, c, s.store, s.holder, s.log)
+	return s, err
 }

@@ -75,6 +75,19 @@ func ParseBytes(text string) (Bytes, error) {
 	panic("unreachable: the last unit fits every text")
 }
 
+// String writes it in the largest of Kubernetes' binary units that leaves no fraction.
+func (b Bytes) String() string {
+	for _, unit := range []struct {
+		suffix string
+		shift  int
+	}{{"Ti", 40}, {"Gi", 30}, {"Mi", 20}, {"Ki", 10}} {
+		if n := b >> unit.shift; n > 0 && n<<unit.shift == b {
+			return fmt.Sprintf("%d%s", int64(n), unit.suffix)
+		}
+	}
+	return strconv.FormatInt(int64(b), 10)
+}
+
 // UnmarshalText reads Bytes.
 func (b *Bytes) UnmarshalText(text []byte) (err error) {
 	*b, err = ParseBytes(string(text))
@@ -93,6 +106,14 @@ func ParseMilliCPU(text string) (MilliCPU, error) {
 	}
 	n, err := parseDecimal(text, 1000)
 	return MilliCPU(n), err
+}
+
+// String writes whole cores as such, else thousandths: "2", "500m".
+func (m MilliCPU) String() string {
+	if m%1000 == 0 {
+		return strconv.FormatInt(int64(m/1000), 10)
+	}
+	return fmt.Sprintf("%dm", int64(m))
 }
 
 // UnmarshalJSON reads a MilliCPU from a string or a number.

@@ -27,6 +27,8 @@ func (l *loader) checkConfig() {
 			l.problem(l.doc.At("/window"), err.Error(), "")
 		}
 	}
+	l.checkImage()
+	l.capResources()
 	for _, name := range l.doc.Keys("/parameters") {
 		l.checkParameterName(name, l.doc.AtKey(strict.Pointer("parameters", name)))
 	}
@@ -80,6 +82,33 @@ func (l *loader) checkTimeout() {
 		t.Cell = t.Run
 	default:
 		t.Run = t.Cell
+	}
+}
+
+// checkImage holds the image against what the operator allows.
+func (l *loader) checkImage() {
+	image := l.bundle.Config.Image
+	if l.options.CheckImage == nil || image == "" {
+		return
+	}
+	if err := l.options.CheckImage(image); err != nil {
+		l.problem(l.doc.At("/image"), err.Error(), "")
+	}
+}
+
+// capResources gives the report no more than the operator does.
+func (l *loader) capResources() {
+	asked, caps := &l.bundle.Config.Resources, l.options.Caps
+	over := func(key string, asked, most fmt.Stringer) {
+		l.bundle.Warnings = append(l.bundle.Warnings, fmt.Sprintf("resources.%s is %v, and the operator gives %v at most: runs get that", key, asked, most))
+	}
+	if caps.MilliCPU > 0 && asked.MilliCPU > caps.MilliCPU {
+		over("cpu", strict.MilliCPU(asked.MilliCPU), strict.MilliCPU(caps.MilliCPU))
+		asked.MilliCPU = caps.MilliCPU
+	}
+	if caps.Memory > 0 && asked.Memory > caps.Memory {
+		over("memory", strict.Bytes(asked.Memory), strict.Bytes(caps.Memory))
+		asked.Memory = caps.Memory
 	}
 }
 

@@ -395,3 +395,38 @@ func TestLoad_RefusesANameThatNoFileCouldHave(t *testing.T) {
 		}
 	}
 }
+
+func TestLoad_HoldsTheReportAgainstWhatTheOperatorAllows(t *testing.T) {
+	const config = `{"schedule": "0 6 * * *", "window": "yesterday", "assets": ["a"], "parameters": {"threshold": 1},
+	"image": "kernel:2", "resources": {"cpu": "4", "memory": "8Gi"}}`
+	fsys := repository(t, &txtar.Archive{Files: []txtar.File{{Name: "weekly/config.json", Data: []byte(config)}}})
+	limits := report.Options{
+
+		CheckImage: func(image string) error {
+			if image != "kernel:1" {
+				return fmt.Errorf("no %s here", image)
+			}
+			return nil
+		},
+		Caps: report.Resources{MilliCPU: 500, Memory: 4 << 30},
+	}
+	_, problems := report.Load(fsys, "weekly", limits)
+	if got, want := fmt.Sprint(problems), `[weekly/config.json:2:11: no kernel:2 here]`; got != want {
+		t.Errorf("problems %s, want %s", got, want)
+	}
+	limits.CheckImage = nil
+	loaded, problems := report.Load(fsys, "weekly", limits)
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	if got, want := loaded.Config.Resources, limits.Caps; got != want {
+		t.Errorf("resources %+v, want %+v", got, want)
+	}
+	want := []string{
+		"resources.cpu is 4, and the operator gives 500m at most: runs get that",
+		"resources.memory is 8Gi, and the operator gives 4Gi at most: runs get that",
+	}
+	if diff := cmp.Diff(want, loaded.Warnings); diff != "" {
+		t.Errorf("warnings (-want +got):\n%s", diff)
+	}
+}

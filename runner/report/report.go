@@ -29,12 +29,17 @@ const (
 )
 
 // Options is what Load needs of others. The zero value checks neither schedules
-// nor windows, and knows no defaults.
+// nor windows nor images, and knows no caps and no defaults.
 type Options struct {
 	// CheckSchedule refuses a cron expression or a time zone; zone "" is UTC.
 	CheckSchedule func(cron, timezone string) error
 	// CheckWindow refuses a window.
 	CheckWindow func(w Window) error
+	// CheckImage refuses an image that a report names.
+	CheckImage func(image string) error
+	// Caps bound what a report gets; 0 does not. One that asks for more gets that, with a
+	// warning: the operator's word holds, and a lower cap ends no report.
+	Caps Resources
 	// Defaults is what LoadDefaults returned for the same tree; nil for none.
 	Defaults *Defaults
 	// Translations asks Load to look also at what is not translated, and at what is

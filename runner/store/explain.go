@@ -76,8 +76,8 @@ func (s *S3Reader) apiReason(err error) string {
 	}
 	status := statusOf(err)
 	switch code {
-	case "InvalidAccessKeyId":
-		return "the server does not know the access key (InvalidAccessKeyId): check AWS_ACCESS_KEY_ID, or the profile"
+	case "InvalidAccessKeyId", "XAdminUserNotFound": // the second is versitygw's
+		return "the server does not know the access key (" + code + "): check AWS_ACCESS_KEY_ID, or the profile"
 	case "SignatureDoesNotMatch":
 		return "the secret key is wrong (SignatureDoesNotMatch): check AWS_SECRET_ACCESS_KEY; a proxy that changes requests has the same effect"
 	case "ExpiredToken", "ExpiredTokenException", "InvalidToken", "TokenRefreshRequired":

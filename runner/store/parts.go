@@ -60,6 +60,7 @@ func (s *S3) beginParts(ctx context.Context, key string, object *string, data []
 		begun, err := s.client.CreateMultipartUpload(ctx, &s3.CreateMultipartUploadInput{
 			Bucket: put.Bucket, Key: object, ContentType: put.ContentType, CacheControl: put.CacheControl, Metadata: put.Metadata,
 			ServerSideEncryption: put.ServerSideEncryption, SSEKMSKeyId: put.SSEKMSKeyId, StorageClass: put.StorageClass,
+			ChecksumAlgorithm: s.checksum(),
 		})
 		if err == nil {
 			id = begun.UploadId
@@ -88,15 +89,12 @@ func (s *S3) sendParts(ctx context.Context, key string, object, id *string, data
 				}
 				part, err := s.client.UploadPart(sending, &s3.UploadPartInput{
 					Bucket: &s.o.Bucket, Key: object, UploadId: id, PartNumber: aws.Int32(number),
-					Body: bytes.NewReader(part), ContentLength: aws.Int64(int64(len(part))),
+					Body: bytes.NewReader(part), ContentLength: aws.Int64(int64(len(part))), ChecksumAlgorithm: s.checksum(),
 				})
 				if err != nil {
 					return err
 				}
-				done[number-1] = types.CompletedPart{
-					PartNumber: aws.Int32(number), ETag: part.ETag,
-					ChecksumCRC32: part.ChecksumCRC32, ChecksumCRC64NVME: part.ChecksumCRC64NVME,
-				}
+				done[number-1] = types.CompletedPart{PartNumber: aws.Int32(number), ETag: part.ETag, ChecksumCRC32: part.ChecksumCRC32}
 				return nil
 			})
 		})
@@ -160,4 +158,12 @@ func (s *S3) abort(ctx context.Context, object, id *string) error {
 		case <-time.After(abortPause):
 		}
 	}
+}
+
+// checksum is what each part is sent with, beside our own sum of the whole.
+func (s *S3) checksum() types.ChecksumAlgorithm {
+	if s.o.LeanChecksums {
+		return ""
+	}
+	return types.ChecksumAlgorithmCrc32
 }

@@ -137,6 +137,9 @@ func (s *S3Reader) read(ctx context.Context, object *string) ([]byte, error) {
 	}
 	defer answer.Body.Close()
 	data, err := io.ReadAll(answer.Body)
+	if err != nil && strings.Contains(err.Error(), "checksum did not match") { // the server's, which the SDK compares
+		return nil, errAltered
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -199,12 +202,20 @@ func (s *S3) Create(ctx context.Context, key string, data []byte) error {
 		if !isTaken(err) {
 			return err
 		}
-		there, headErr := s.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &s.o.Bucket, Key: object})
+		return s.madeBy(ctx, key, object, nonce)
+	})
+}
+
+// madeBy returns nil where the object that is there was written by the call of Create
+// with this nonce, and ErrExists where it was another.
+func (s *S3) madeBy(ctx context.Context, key string, object *string, nonce string) error {
+	return s.try(ctx, "look at "+key, func(ctx context.Context) error {
+		there, err := s.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &s.o.Bucket, Key: object})
 		switch {
-		case isMissing(headErr): // a create that was under way has come to nothing, or it was deleted: once more
+		case isMissing(err): // a create that was under way has come to nothing, or it was deleted: once more
 			return errContested
-		case headErr != nil:
-			return headErr
+		case err != nil:
+			return err
 		case there.Metadata[nonceMetadata] == nonce:
 			return nil
 		}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"math/rand/v2"
 	"net/http"
 	"syscall"
@@ -106,12 +105,16 @@ func isTaken(err error) bool {
 	return status == http.StatusPreconditionFailed || status == http.StatusConflict
 }
 
-// isMissing reports whether there is no such object. A bucket that is not there is
-// another matter.
+// isMissing reports whether there is no such object, or upload. That status alone does
+// not say: it may be the bucket, the credential or the address.
 func isMissing(err error) bool {
 	var api smithy.APIError
-	if errors.As(err, &api) && api.ErrorCode() == "NoSuchBucket" {
+	if !errors.As(err, &api) || statusOf(err) != http.StatusNotFound {
 		return false
 	}
-	return statusOf(err) == http.StatusNotFound || errors.Is(err, fs.ErrNotExist)
+	switch api.ErrorCode() {
+	case "NoSuchKey", "NoSuchUpload", "NotFound": // the last is of requests whose answers have no body
+		return true
+	}
+	return false
 }

@@ -7,7 +7,6 @@ import (
 	"bytes"
 	"io"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -71,7 +70,7 @@ func Start(t testing.TB, flags ...string) *Server {
 		t.Fatal(err)
 	}
 	s.args = append(append([]string{
-		"--port", s.Address, "--access", access, "--secret", secret, "--region", Region, "--health", "/health", "--keep-alive", "--quiet",
+		"--port", s.Address, "--access", access, "--secret", secret, "--region", Region, "--keep-alive", "--quiet",
 	}, flags...), "posix", filepath.Dir(s.Dir))
 	s.Begin()
 	t.Cleanup(s.End)
@@ -150,23 +149,22 @@ func (p *process) end() {
 	})
 }
 
-// ready waits until a server answers. Whatever it answers, it is there.
+// ready waits until a server can be reached: it listens when it can answer.
 func (p *process) ready(t testing.TB, address string) {
 	t.Helper()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
-	client := &http.Client{Timeout: 10 * time.Second}
 	for late := time.After(patience); ; {
-		answer, err := client.Get("http://" + address + "/health")
+		connection, err := net.DialTimeout("tcp", address, 10*time.Second)
 		if err == nil {
-			_ = answer.Body.Close()
+			_ = connection.Close()
 			return
 		}
 		select {
 		case <-tick.C:
 		case <-late:
 			said, _ := os.ReadFile(p.log)
-			t.Fatalf("%s does not answer after %v: %v\n%s", p.cmd.Args[4], patience, err, said)
+			t.Fatalf("%s does not answer after %v: %v\n%s", filepath.Base(p.cmd.Args[4]), patience, err, said)
 		}
 	}
 }

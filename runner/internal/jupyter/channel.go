@@ -16,6 +16,7 @@ import (
 
 const (
 	dialPause        = 10 * time.Millisecond // between tries while nobody listens
+	forwardPause     = 50 * time.Millisecond // the same through Connection.Dial
 	dialTimeout      = 5 * time.Second       // of one try
 	handshakeTimeout = 10 * time.Second      // ZMTP, once somebody listens
 	writeTimeout     = 10 * time.Second      // of one message; a frozen peer's buffers fill
@@ -31,9 +32,9 @@ type channel struct {
 	write sync.Mutex // guards conn's writing side
 }
 
-// openChannel dials until somebody listens or ctx ends, and shakes hands.
-func openChannel(ctx context.Context, name, network, address string, kind zmq4.SocketType, limits Limits) (*channel, error) {
-	conn, err := dial(ctx, network, address)
+// openChannel dials a port until somebody listens or ctx ends, and shakes hands.
+func openChannel(ctx context.Context, name string, to Connection, port int, kind zmq4.SocketType, limits Limits) (*channel, error) {
+	conn, err := to.reach(ctx, port)
 	if err != nil {
 		return nil, &StartError{Stage: StageDial, Channel: name, Err: err}
 	}
@@ -44,18 +45,36 @@ func openChannel(ctx context.Context, name, network, address string, kind zmq4.S
 	return ch, nil
 }
 
+// reach connects to one of the kernel's ports, once somebody listens there.
+func (c Connection) reach(ctx context.Context, port int) (net.Conn, error) {
+	if c.Dial != nil {
+		return again(ctx, forwardPause, func() (net.Conn, error) { return c.Dial(ctx, port) })
+	}
+	network, address := c.endpoint(port)
+	return dial(ctx, network, address)
+}
+
 func dial(ctx context.Context, network, address string) (net.Conn, error) {
 	dialer := net.Dialer{
 		Timeout:         dialTimeout,
 		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 3},
 	}
-	for {
+	return again(ctx, dialPause, func() (net.Conn, error) {
 		conn, err := dialer.DialContext(ctx, network, address)
-		switch {
-		case err == nil && network == "tcp" && conn.LocalAddr().String() == conn.RemoteAddr().String():
+		if err == nil && network == "tcp" && conn.LocalAddr().String() == conn.RemoteAddr().String() {
 			// While nobody listens on a port of the ephemeral range, TCP may connect
 			// the dialler to itself.
-			err = errors.Join(errors.New("connected to itself"), conn.Close())
+			return nil, errors.Join(errors.New("connected to itself"), conn.Close())
+		}
+		return conn, err
+	})
+}
+
+// again dials until somebody listens or ctx ends.
+func again(ctx context.Context, pause time.Duration, dial func() (net.Conn, error)) (net.Conn, error) {
+	for {
+		conn, err := dial()
+		switch {
 		case err == nil:
 			return conn, nil
 		case errors.Is(err, syscall.EINVAL):
@@ -64,7 +83,7 @@ func dial(ctx context.Context, network, address string) (net.Conn, error) {
 		select {
 		case <-ctx.Done():
 			return nil, fmt.Errorf("%w (%w)", err, context.Cause(ctx))
-		case <-time.After(dialPause):
+		case <-time.After(pause):
 		}
 	}
 }

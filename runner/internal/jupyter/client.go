@@ -180,8 +180,7 @@ func (c *Client) open(ctx context.Context, conn Connection, limits Limits) error
 		{&c.iopub, channelIOPub, conn.IOPubPort, zmq4.Sub, limits},
 		{&c.hb, channelHB, conn.HBPort, zmq4.Req, beats},
 	} {
-		network, address := conn.endpoint(o.port)
-		ch, err := openChannel(ctx, o.name, network, address, o.kind, o.limits)
+		ch, err := openChannel(ctx, o.name, conn, o.port, o.kind, o.limits)
 		if err != nil {
 			return err
 		}

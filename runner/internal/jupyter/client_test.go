@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -53,6 +54,25 @@ func TestClient_ExecutesOnARealKernel(t *testing.T) {
 		t.Error(err)
 	}
 	<-p.dead
+}
+
+func TestClient_DialsAsItsConnectionSays(t *testing.T) {
+	p := startProcess(t, ipc(t))
+	inside, dialled := p.conn, make(chan int, 1000)
+	p.conn.Transport, p.conn.IP = "tcp", "out of reach"
+	p.conn.Dial = func(ctx context.Context, port int) (net.Conn, error) {
+		conn, err := new(net.Dialer).DialContext(ctx, "unix", inside.IP+"-"+strconv.Itoa(port))
+		if err == nil {
+			dialled <- port
+		}
+		return conn, err
+	}
+	if _, out := execute(t, connectTo(t, p, Options{}), "print(6*7)"); out != "42\n" {
+		t.Errorf("got %q", out)
+	}
+	if len(dialled) != 4 {
+		t.Errorf("%d connections, want one for each channel but stdin", len(dialled))
+	}
 }
 
 func TestClient_SpeaksOverTCP(t *testing.T) {
@@ -130,8 +150,7 @@ func TestLauncher_SendsLongTextInPieces(t *testing.T) {
 func TestLauncher_DropsNothingForASlowReader(t *testing.T) {
 	const displays = 4000
 	c, p := connect(t, Options{})
-	network, address := p.conn.endpoint(p.conn.IOPubPort)
-	slow, err := openChannel(t.Context(), "slow", network, address, zmq4.Sub, Limits{})
+	slow, err := openChannel(t.Context(), "slow", p.conn, p.conn.IOPubPort, zmq4.Sub, Limits{})
 	if err != nil {
 		t.Fatal(err)
 	}

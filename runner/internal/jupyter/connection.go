@@ -1,6 +1,7 @@
 package jupyter
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -23,6 +24,10 @@ type Connection struct {
 	Key             string `json:"key"`
 	SignatureScheme string `json:"signature_scheme"` // hmac-sha256
 	KernelName      string `json:"kernel_name"`
+
+	// Dial reaches a port of a kernel that cannot be dialled at its IP, once it listens
+	// there. Nil: it can.
+	Dial func(ctx context.Context, port int) (net.Conn, error) `json:"-"`
 }
 
 // signatureScheme is the only scheme there is in practice.

@@ -251,7 +251,7 @@ func FuzzParseConnection(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if again, err := ParseConnection(c.File()); err != nil || again != c {
+		if again, err := ParseConnection(c.File()); err != nil || !cmp.Equal(again, c) {
 			t.Fatalf("%+v was written and read as %+v, %v", c, again, err)
 		}
 	})

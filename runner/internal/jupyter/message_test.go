@@ -88,7 +88,7 @@ func TestParseConnection(t *testing.T) {
 		Transport: "tcp", IP: "127.0.0.1", ShellPort: 1, IOPubPort: 2, StdinPort: 3, ControlPort: 4, HBPort: 65535,
 		Key: "k", SignatureScheme: "hmac-sha256", KernelName: "python3",
 	}
-	if got, err := ParseConnection(good.File()); err != nil || got != good {
+	if got, err := ParseConnection(good.File()); err != nil || !cmp.Equal(got, good) {
 		t.Errorf("got %+v, %v", got, err)
 	}
 	with := func(old, replacement string) string {

@@ -1,0 +1,302 @@
+package kube
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/httpstream"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/portforward"
+	"k8s.io/client-go/transport/spdy"
+
+	"nbpress/runner/internal/jupyter"
+)
+
+// dialer reaches a port of one pod. What listens there speaks first.
+type dialer func(ctx context.Context, port int) (net.Conn, error)
+
+// dialTimeout is of one try to reach a port.
+const dialTimeout = 5 * time.Second
+
+// dialIP reaches the ports of a pod at its own address.
+func dialIP(ip string) dialer {
+	dial := net.Dialer{
+		Timeout:         dialTimeout,
+		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 3},
+	}
+	return func(ctx context.Context, port int) (net.Conn, error) {
+		return dial.DialContext(ctx, "tcp", net.JoinHostPort(ip, strconv.Itoa(port)))
+	}
+}
+
+// connection is that of the kernel which a warden starts, with the attempt's key.
+func connection(key string, dial dialer) jupyter.Connection {
+	return jupyter.Connection{
+		Transport: "tcp", IP: "the pod", Dial: dial,
+		ShellPort: portShell, IOPubPort: portIOPub, StdinPort: portStdin, ControlPort: portControl, HBPort: portHeartbeat,
+		Key: key, SignatureScheme: "hmac-sha256", KernelName: "python3",
+	}
+}
+
+// forward reaches the ports of a pod through the cluster's API: one connection, which is made
+// when it is first needed and again when it was lost, with two streams for each port that is
+// dialled. No port of this machine is opened. Its methods may be called from any goroutine.
+type forward struct {
+	config         *rest.Config
+	namespace, pod string
+
+	mu     sync.Mutex // guards what follows
+	conn   httpstream.Connection
+	next   int // number of the next pair of streams
+	closed bool
+}
+
+func newForward(config *rest.Config, namespace, pod string) *forward {
+	return &forward{config: config, namespace: namespace, pod: pod}
+}
+
+// dial implements dialer. It waits for the first that the other side says: a stream to a port
+// that nobody listens on is made all the same, and only ends a little later.
+func (f *forward) dial(ctx context.Context, port int) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, forwardTimeout)
+	defer cancel()
+	type result struct {
+		t   *tunnel
+		err error
+	}
+	done := make(chan result)
+	go func() {
+		t, err := f.open(port)
+		select {
+		case done <- result{t, err}:
+		case <-ctx.Done():
+			if t != nil {
+				_ = t.Close()
+			}
+		}
+	}()
+	var t *tunnel
+	select {
+	case r := <-done:
+		if r.err != nil {
+			return nil, fmt.Errorf("forward port %d of pod %s: %w", port, f.pod, r.err)
+		}
+		t = r.t
+	case <-ctx.Done():
+		return nil, fmt.Errorf("forward port %d of pod %s: %w", port, f.pod, context.Cause(ctx))
+	}
+	select {
+	case <-t.spoke:
+		return t, nil
+	case <-t.ended:
+		return nil, fmt.Errorf("forward port %d of pod %s: %w", port, f.pod, t.reason())
+	case <-ctx.Done():
+		_ = t.Close()
+		return nil, fmt.Errorf("forward port %d of pod %s: nobody greets us: %w", port, f.pod, context.Cause(ctx))
+	}
+}
+
+// forwardTimeout is of one try to reach a port through the API.
+const forwardTimeout = 15 * time.Second
+
+// open makes the streams to a port, and the connection before where there is none.
+func (f *forward) open(port int) (*tunnel, error) {
+	conn, number, err := f.connection()
+	if err != nil {
+		return nil, err
+	}
+	headers := http.Header{}
+	headers.Set(corev1.PortHeader, strconv.Itoa(port))
+	headers.Set(corev1.PortForwardRequestIDHeader, strconv.Itoa(number))
+	headers.Set(corev1.StreamType, corev1.StreamTypeError)
+	failures, err := conn.CreateStream(headers)
+	if err != nil {
+		return nil, fmt.Errorf("open a stream: %w", err)
+	}
+	if err := failures.Close(); err != nil { // we have nothing to say on it
+		return nil, fmt.Errorf("open a stream: %w", err)
+	}
+	headers.Set(corev1.StreamType, corev1.StreamTypeData)
+	data, err := conn.CreateStream(headers)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open a stream: %w", err), failures.Reset())
+	}
+	return newTunnel(conn, data, failures), nil
+}
+
+// connection returns the connection to the pod, and a number for a new pair of streams.
+func (f *forward) connection() (httpstream.Connection, int, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.closed {
+		return nil, 0, net.ErrClosed
+	}
+	if f.conn != nil {
+		select {
+		case <-f.conn.CloseChan():
+			f.conn = nil
+		default:
+		}
+	}
+	if f.conn == nil {
+		conn, err := f.connect()
+		if err != nil {
+			return nil, 0, fmt.Errorf("connect to the pod through the cluster's API: %w", err)
+		}
+		f.conn = conn
+	}
+	f.next++
+	return f.conn, f.next, nil
+}
+
+func (f *forward) connect() (httpstream.Connection, error) {
+	address, err := podURL(f.config, f.namespace, f.pod, "portforward")
+	if err != nil {
+		return nil, err
+	}
+	overWebSocket, err := portforward.NewSPDYOverWebsocketDialer(address, f.config)
+	if err != nil {
+		return nil, err
+	}
+	transport, upgrader, err := spdy.RoundTripperFor(f.config)
+	if err != nil {
+		return nil, err
+	}
+	overSPDY := spdy.NewDialer(upgrader, &http.Client{Transport: transport}, http.MethodPost, address)
+	conn, protocol, err := portforward.NewFallbackDialer(overWebSocket, overSPDY, isNoWebSocket).Dial(portforward.PortForwardProtocolV1Name)
+	if err != nil {
+		return nil, err
+	}
+	if protocol != portforward.PortForwardProtocolV1Name {
+		return nil, errors.Join(fmt.Errorf("it speaks %q", protocol), conn.Close())
+	}
+	return conn, nil
+}
+
+// Close ends the connection and all that goes through it. It is idempotent.
+func (f *forward) Close() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.closed = true
+	if f.conn != nil {
+		_ = f.conn.Close() // it may have ended
+	}
+}
+
+// tunnel is a connection to a port of a pod. The streams know no deadlines: a pipe in front
+// of them does.
+type tunnel struct {
+	net.Conn          // the near end of the pipe
+	far      net.Conn // which the streams are copied from and to
+
+	spoke chan struct{} // closed when the other side has said something
+	ended chan struct{} // closed when the streams have
+
+	once   sync.Once
+	finish func()
+	mu     sync.Mutex // guards what follows
+	why    error
+}
+
+func newTunnel(conn httpstream.Connection, data, failures httpstream.Stream) *tunnel {
+	near, far := net.Pipe()
+	t := &tunnel{Conn: near, far: far, spoke: make(chan struct{}), ended: make(chan struct{})}
+	t.finish = func() {
+		_ = far.Close()
+		_ = data.Reset() // what is under way is of no use to anybody
+		_ = failures.Reset()
+		conn.RemoveStreams(data, failures)
+	}
+	var streams sync.WaitGroup
+	told := make(chan struct{})
+	streams.Go(func() {
+		defer close(told)
+		message, err := io.ReadAll(io.LimitReader(failures, wordsLimit))
+		if len(message) > 0 {
+			t.fail(errors.New(strings.ToValidUTF8(string(message), "\uFFFD")))
+			t.end()
+		} else if err != nil {
+			t.fail(err)
+		}
+	})
+	streams.Go(func() {
+		defer t.end()
+		defer func() { // the reason comes on the other stream
+			select {
+			case <-told:
+			case <-time.After(reasonTimeout):
+			}
+		}()
+		buffer := make([]byte, 32<<10)
+		silent := true
+		for {
+			n, err := data.Read(buffer)
+			if n > 0 && silent {
+				close(t.spoke)
+				silent = false
+			}
+			if _, writeErr := far.Write(buffer[:n]); err != nil || writeErr != nil {
+				return
+			}
+		}
+	})
+	go func() { // ends with the pipe
+		_, _ = io.Copy(data, far)
+		t.end()
+	}()
+	go func() {
+		streams.Wait()
+		close(t.ended)
+	}()
+	return t
+}
+
+// reasonTimeout is how long the reason for a stream's end may come after it.
+const reasonTimeout = time.Second
+
+// fail remembers the first reason for the end.
+func (t *tunnel) fail(why error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.why == nil {
+		t.why = why
+	}
+}
+
+func (t *tunnel) reason() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.why == nil {
+		return io.EOF
+	}
+	return t.why
+}
+
+// end lets go of the streams.
+func (t *tunnel) end() { t.once.Do(t.finish) }
+
+// Read says why the connection ended, as far as the cluster told.
+func (t *tunnel) Read(p []byte) (int, error) {
+	n, err := t.Conn.Read(p)
+	if errors.Is(err, io.EOF) {
+		if why := t.reason(); !errors.Is(why, io.EOF) {
+			return n, fmt.Errorf("%w: %w", io.EOF, why)
+		}
+	}
+	return n, err
+}
+
+// Close implements net.Conn.
+func (t *tunnel) Close() error {
+	t.end()
+	return t.Conn.Close()
+}
