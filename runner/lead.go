@@ -106,8 +106,16 @@ func (r *Runner) job(t *task, attempt int) Job {
 		Run: t.id, Generation: t.generation, Attempt: attempt,
 		Report: t.report, Bundle: t.bundle, Asset: t.asset, Languages: t.languages(),
 		Window: t.slot.record.Window, ScheduledAt: t.slot.record.ScheduledAt,
-		Pongo2: r.o.Pongo2, PlainPages: r.o.PlainPages, Vault: r.o.Vault, Tokens: r.o.Tokens,
+		Pongo2: r.o.Pongo2, PlainPages: r.o.PlainPages, Vault: r.o.Vault, Tokens: r.o.Tokens, Env: r.env(t.report),
 	}
+}
+
+// env returns what the operator adds to the environment of a report's notebook.
+func (r *Runner) env(report string) map[string]string {
+	if r.o.Env == nil {
+		return nil
+	}
+	return r.o.Env(report)
 }
 
 // manifest returns the terminal manifest of a run that ended so.

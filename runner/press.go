@@ -34,6 +34,8 @@ type Job struct {
 	PlainPages  bool       // they are published without a Content-Security-Policy
 	Pongo2      Renderer   // renders a bundle whose engine is pongo2; nil: there is none
 	Progress    func(Step) // called as the attempt goes on; may be nil, must not block
+
+	Env map[string]string // variables of the operator's, beside and over the bundle's
 }
 
 // Step says where an attempt is.
@@ -227,9 +229,12 @@ func (p *press) progress(step Step) {
 
 func (p *press) spec() Spec {
 	c := p.job.Bundle.Config
+	env := make(map[string]string, len(c.Env)+len(p.job.Env))
+	maps.Copy(env, c.Env)
+	maps.Copy(env, p.job.Env)
 	return Spec{
 		Run: p.job.Run, Generation: p.job.Generation, Attempt: p.job.Attempt,
-		Report: p.job.Report, Asset: p.job.Asset.ID, Image: c.Image, Env: c.Env, Secrets: p.secrets,
+		Report: p.job.Report, Asset: p.job.Asset.ID, Image: c.Image, Env: env, Secrets: p.secrets,
 		MilliCPU: c.Resources.MilliCPU, Memory: c.Resources.Memory,
 		Deadline: time.Now().Add(c.Timeout.Run + claimSlack),
 	}

@@ -30,6 +30,10 @@ type Options struct {
 	Vault      Vault          // has the secrets that reports are granted; nil: reports that name one fail
 	Tokens     Tokens         // mints tokens for reports that ask for one; nil: their runs fail
 	Finished   func(Manifest) // called after each run that has finished; must not block
+
+	// Env returns the variables that the operator gives a report's notebook, beside and over
+	// those of its bundle; nil: none.
+	Env func(report string) map[string]string
 }
 
 // Runner executes runs. It is made by New and safe for concurrent use.

@@ -56,6 +56,9 @@ type config struct {
 		ContentSecurity *bool  `json:"content_security"`
 		URL             string `json:"url"`
 	} `json:"pages"`
+	Secrets map[string]secretConfig `json:"secrets"`
+	Env     map[string]envConfig    `json:"env"`
+
 	Listen string          `json:"listen"`
 	State  string          `json:"state"`
 	Grace  strict.Duration `json:"grace"`
@@ -132,6 +135,7 @@ func (c *config) contradictions(doc *strict.Document) []strict.Problem {
 	problems = append(problems, c.webhookProblems(doc)...)
 	problems = append(problems, c.Store.problems(doc)...)
 	problems = append(problems, c.kubernetesProblems(doc)...)
+	problems = append(problems, c.grantProblems(doc)...)
 	if c.Executor.PerReport > c.Executor.Slots && c.Executor.Slots > 0 {
 		problems = append(problems, doc.At("/executor/per_report").Problem(
 			`"per_report" is more than "slots"`, "it can be as much at most"))
@@ -200,6 +204,10 @@ func (c *config) complete(dir string) {
 		k.complete(dir)
 		c.Executor.Slots = cmp.Or(c.Executor.Slots, kubernetesSlots)
 	}
+	for name, s := range c.Secrets {
+		s.Path = under(dir, s.Path)
+		c.Secrets[name] = s
+	}
 	if python := c.Executor.Local.Python; strings.Contains(python, "/") {
 		c.Executor.Local.Python = under(dir, python)
 	}
@@ -215,6 +223,9 @@ func (c config) private() []string {
 	}
 	for _, at := range []credential{c.Repository.Credential, c.Ledger.Credential} {
 		paths = append(paths, at.PasswordFile, at.KeyFile)
+	}
+	for _, s := range c.Secrets {
+		paths = append(paths, s.Path)
 	}
 	return append(append(paths, c.Repository.Webhook.SecretFile), c.Store.private()...)
 }

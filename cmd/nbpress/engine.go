@@ -18,6 +18,8 @@ type engine struct {
 	begin func(ctx context.Context) error // at the start of a reign: removes what an earlier agent left
 	ready func(ctx context.Context) error // says what is wrong with it; nil: it is the agent's own machine
 	close func()
+	// secrets reads Secrets of its cluster; nil: it has none.
+	secrets secretReader
 }
 
 // openEngine opens the configured engine.

@@ -27,6 +27,7 @@ type runFlags struct {
 	from, to, window  string
 	out, python       string
 	where             personal // its config is "": on this machine
+	secrets           []string
 }
 
 func runCommand(std streams) *cobra.Command {
@@ -63,6 +64,7 @@ brackets, so that a text that nobody can translate, or that has no room, stands 
 	f.StringVar(&flags.python, "python", "", pythonUsage)
 	flags.where.flags(cmd, "")
 	cmd.MarkFlagsMutuallyExclusive("python", "config")
+	f.StringArrayVar(&flags.secrets, "secret", nil, secretUsage)
 	cmd.MarkFlagsMutuallyExclusive("window", "from")
 	cmd.MarkFlagsRequiredTogether("from", "to")
 	return cmd
@@ -81,6 +83,13 @@ func runBundle(ctx context.Context, std streams, dir string, flags runFlags) err
 		bundle.AddPseudo()
 	}
 	assets, err := flags.chosen(bundle)
+	if err != nil {
+		return wrongUse(err)
+	}
+	secrets, err := flagVault(flags.secrets)
+	if err == nil {
+		err = secrets.checkNamed(bundle)
+	}
 	if err != nil {
 		return wrongUse(err)
 	}
@@ -103,7 +112,7 @@ func runBundle(ctx context.Context, std streams, dir string, flags runFlags) err
 			Run:        runner.NewRunID(bundle.Name, asset.ID, now),
 			Generation: 1, Attempt: 1, Report: bundle.Name, Bundle: bundle, Asset: asset,
 			Languages: flags.languagesOf(bundle, asset), Window: window, ScheduledAt: now,
-			Pongo2: selfPongo2(), Progress: show.step,
+			Pongo2: selfPongo2(), Vault: secrets, Progress: show.step,
 		})
 		if err == nil {
 			err = write(filepath.Join(out, asset.ID), outcome)

@@ -2,10 +2,6 @@ package redact
 
 import "encoding/binary"
 
-// A library for many patterns (Aho-Corasick) was not taken: those for Go give no places,
-// or take a thousand bytes of memory for each of a pattern's. No form here is shorter than
-// eight bytes, so a table of first eight bytes does.
-
 // matcher finds patterns of 8 to 64 bytes. The time it takes is linear in the text: where
 // eight bytes are those that patterns begin with, 64 are compared with each of them.
 type matcher struct {
