@@ -110,6 +110,7 @@ type Artifact struct {
 	Language string `yaml:"language,omitempty" json:"language,omitempty"`
 	Name     string `yaml:"name" json:"name"`
 	Key      string `yaml:"key" json:"key"`
+	URL      string `yaml:"url,omitempty" json:"url,omitempty"` // where people see it, if that is known
 	SHA256   string `yaml:"sha256" json:"sha256"`
 	Bytes    int    `yaml:"bytes" json:"bytes"`
 }

@@ -24,6 +24,9 @@ func (r *Runner) publish(ctx context.Context, t *task, attempt int, o Outcome) (
 	put := func(a Artifact, data []byte) error {
 		sum := sha256.Sum256(data)
 		a.SHA256, a.Bytes = hex.EncodeToString(sum[:]), len(data)
+		if r.o.PageURL != nil && strings.HasPrefix(a.Key, "pages/") {
+			a.URL = r.o.PageURL(a.Key)
+		}
 		artifacts = append(artifacts, a)
 		return r.persist(ctx, func() error { return r.store.Put(ctx, a.Key, data) })
 	}

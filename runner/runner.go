@@ -34,6 +34,10 @@ type Options struct {
 	// Env returns the variables that the operator gives a report's notebook, beside and over
 	// those of its bundle; nil: none.
 	Env func(report string) map[string]string
+
+	// PageURL is the address at which people see a key of the store's folder pages/;
+	// nil: there is none.
+	PageURL func(key string) string
 }
 
 // Runner executes runs. It is made by New and safe for concurrent use.

@@ -100,12 +100,16 @@ func newAgent(s *station) (_ *agent, err error) {
 	if a.repo, a.ledger, err = openGit(a.c, a.log, s.seams.ledger); err != nil {
 		return nil, err
 	}
-	a.runner = runner.New(s.engine.Executor, a.store, runner.Options{
+	options := runner.Options{
 		Slots: a.c.Executor.Slots, PerReport: a.c.Executor.PerReport, Holder: s.holder, Alone: true,
 		Grace: time.Duration(a.c.Grace), Log: a.log, Recorded: a.recorded.ring, Finished: a.finished,
 		Vault: newVault(a.c, s.engine.secrets), Env: a.c.env,
 		Pongo2: selfPongo2(), PlainPages: a.c.Pages.ContentSecurity != nil && !*a.c.Pages.ContentSecurity,
-	})
+	}
+	if a.c.Pages.URL != "" {
+		options.PageURL = a.pageURL
+	}
+	a.runner = runner.New(s.engine.Executor, a.store, options)
 	a.planner = schedule.NewPlanner(a.fire, schedule.Options{Missed: a.miss, Log: a.log, Now: s.seams.now})
 	return a, nil
 }

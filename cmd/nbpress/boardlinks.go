@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"path"
-	"strings"
 	"time"
 
 	"nbpress/gitsync"
@@ -75,9 +74,7 @@ func (a *agent) pages(ctx context.Context, name string, bundle *report.Bundle) (
 }
 
 // pageURL is the address of a key of the store's folder pages/.
-func (a *agent) pageURL(key string) string {
-	return a.c.Pages.URL + gitsync.EscapePath(strings.TrimPrefix(key, "pages"))
-}
+func (a *agent) pageURL(key string) string { return pageAt(a.c.Pages.URL, key) }
 
 // published reports whether the newest page of an asset is there. Once it is, it stays.
 func (a *agent) published(ctx context.Context, key string) (bool, error) {

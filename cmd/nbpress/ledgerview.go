@@ -36,14 +36,16 @@ func (w *whereFlags) add(cmd *cobra.Command) {
 type ledgerView struct {
 	ledger *gitsync.Ledger
 	store  runner.StoreReader // nil: not known
+	pages  string             // where people see the store's folder pages/; "": not known
 }
 
 // look opens the ledger for as long as read reads it.
 func (w whereFlags) look(ctx context.Context, read func(*ledgerView) error) (err error) {
-	options, v := gitsync.LedgerOptions{}, &ledgerView{}
-	if options.URL, options.Auth, v.store, err = w.where(ctx); err != nil {
+	at, err := w.where(ctx)
+	if err != nil {
 		return err
 	}
+	options, v := gitsync.LedgerOptions{URL: at.url, Auth: at.auth}, &ledgerView{store: at.store, pages: at.pages}
 	cache, err := openCache(ctx, options.URL)
 	if err != nil {
 		return err
@@ -56,8 +58,16 @@ func (w whereFlags) look(ctx context.Context, read func(*ledgerView) error) (err
 	return read(v)
 }
 
+// whereabouts are those of a ledger, and of what goes with it, as far as it is known.
+type whereabouts struct {
+	url   string
+	auth  gitsync.Auth
+	store runner.StoreReader
+	pages string
+}
+
 // where finds the ledger: of the configuration, else of the URL, else of the clone.
-func (w whereFlags) where(ctx context.Context) (string, gitsync.Auth, runner.StoreReader, error) {
+func (w whereFlags) where(ctx context.Context) (at whereabouts, err error) {
 	configFile := w.config
 	if configFile == "" && w.url == "" && w.dir == "." && exists("nbpress.yaml") {
 		configFile = "nbpress.yaml"
@@ -66,25 +76,25 @@ func (w whereFlags) where(ctx context.Context) (string, gitsync.Auth, runner.Sto
 	case configFile != "":
 		c, err := readConfig(configFile)
 		if err != nil {
-			return "", gitsync.Auth{}, nil, err
+			return at, err
 		}
-		auth, err := c.Ledger.Credential.auth()
-		if err != nil {
-			return "", auth, nil, err
+		at.url, at.pages = c.Ledger.URL, c.Pages.URL
+		if at.auth, err = c.Ledger.Credential.auth(); err != nil {
+			return at, err
 		}
-		store, err := c.Store.reader(ctx)
-		return c.Ledger.URL, auth, store, err
+		at.store, err = c.Store.reader(ctx)
+		return at, err
 	case w.url != "":
-		if !strings.Contains(w.url, ":") { // a folder, not a URL and not host:path
-			return under(".", w.url), gitsync.Auth{}, nil, nil
+		if at.url = w.url; !strings.Contains(at.url, ":") { // a folder, not a URL and not host:path
+			at.url = under(".", at.url)
 		}
-		return w.url, gitsync.Auth{}, nil, nil
+		return at, nil
 	}
-	url, err := gitsync.Origin(w.dir)
+	at.url, err = gitsync.Origin(w.dir)
 	if err != nil {
 		err = wrongUse(fmt.Errorf("%w; name the repository with -C, --repo or --config", err))
 	}
-	return url, gitsync.Auth{}, nil, err
+	return at, err
 }
 
 // document is a manifest of the ledger, with where it stands.

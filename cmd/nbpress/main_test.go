@@ -9,6 +9,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"nbpress/internal/testenv"
+	"nbpress/internal/testenv/bucket"
 )
 
 // TestMain makes the test binary the program itself: as `nbpress` in the scripts, and
@@ -24,11 +25,14 @@ func TestMain(m *testing.M) {
 // on real kernels, real Git repositories and a real store.
 //
 // Beside testscript's own commands they have those of script_test.go. python3 is the
-// virtual environment's, $EXAMPLES is reports-example, $UNIQUE is no other process's word.
+// virtual environment's, $EXAMPLES is reports-example, $S3 a server with a bucket in the
+// folder $BUCKET, $LINE a line to it that `line` cuts (for one script alone), $UNIQUE is no other process's word.
 func TestScript(t *testing.T) {
 	testenv.HeedSignals()
 	python, root := testenv.Python(t), testenv.Root(t)
 	// Kernels listen on Unix sockets, whose paths have 107 bytes at most: keep ours short.
+	server := bucket.Start(t)
+	line := server.Line(t)
 	work, err := os.MkdirTemp("", "nb")
 	if err != nil {
 		t.Fatal(err)
@@ -40,9 +44,10 @@ func TestScript(t *testing.T) {
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		UpdateScripts:       os.Getenv("NBPRESS_UPDATE_SCRIPTS") != "", // writes what cmp got into the scripts
-		Cmds:                scriptCommands(),
+		Cmds:                scriptCommands(line),
 		Setup: func(env *testscript.Env) error {
 			home := filepath.Join(env.WorkDir, ".home")
+			env.Vars = append(env.Vars, bucket.Environ()...)
 			env.Vars = append(env.Vars,
 				"EXAMPLES="+filepath.Join(root, "reports-example"),
 				"PYTHON="+python,
@@ -50,6 +55,7 @@ func TestScript(t *testing.T) {
 				"PATH="+filepath.Dir(python)+":"+os.Getenv("PATH"),
 				"HOME="+home, "XDG_CACHE_HOME="+filepath.Join(home, "cache"),
 				"VIRTUAL_ENV=",
+				"S3="+server.URL, "LINE="+line.URL, "BUCKET="+server.Dir,
 				"GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_NOSYSTEM=1",
 				"GIT_AUTHOR_NAME=Ada Analyst", "GIT_AUTHOR_EMAIL=ada@example.com",
 				"GIT_COMMITTER_NAME=Ada Analyst", "GIT_COMMITTER_EMAIL=ada@example.com",

@@ -20,11 +20,12 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"nbpress/internal/testenv/bucket"
 	"nbpress/runner"
 )
 
 // scriptCommands are the words that make the scripts readable.
-func scriptCommands() map[string]func(*testscript.TestScript, bool, []string) {
+func scriptCommands(line *bucket.Line) map[string]func(*testscript.TestScript, bool, []string) {
 	return map[string]func(*testscript.TestScript, bool, []string){
 		"await":     cmdAwait,
 		"bundles":   cmdBundles,
@@ -34,6 +35,7 @@ func scriptCommands() map[string]func(*testscript.TestScript, bool, []string) {
 		"deliver":   cmdDeliver,
 		"exits":     cmdExits,
 		"ledger":    cmdLedger,
+		"line":      func(ts *testscript.TestScript, neg bool, args []string) { cmdLine(ts, neg, args, line) },
 		"outcomes":  cmdOutcomes,
 		"processes": cmdProcesses,
 		"replace":   cmdReplace,
@@ -337,6 +339,18 @@ func cmdExits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	if status != args[0] {
 		ts.Fatalf("exit status %s, want %s", status, args[0])
+	}
+}
+
+// cmdLine cuts the line to the S3 server, or mends it: `line cut|mend`.
+func cmdLine(ts *testscript.TestScript, neg bool, args []string, line *bucket.Line) {
+	switch {
+	case !neg && len(args) == 1 && args[0] == "cut":
+		line.Cut()
+	case !neg && len(args) == 1 && args[0] == "mend":
+		line.Mend()
+	default:
+		ts.Fatalf("usage: line cut|mend")
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -19,17 +20,26 @@ const runUsage = "RUN is an id or its beginning, report/asset/latest, or report/
 func showCommand(std streams) *cobra.Command {
 	var where whereFlags
 	var output string
+	var links bool
+	var lifetime time.Duration
 	cmd := &cobra.Command{
-		Use:     "show RUN",
-		Short:   "Show a run's manifest",
-		Long:    "Show a run's manifest. " + runUsage,
-		Example: "  nbpress show weekly-energy/plant-1/latest",
-		Args:    cobra.ExactArgs(1),
+		Use:   "show RUN",
+		Short: "Show a run's manifest, or links to what it left",
+		Long:  "Show a run's manifest, or links to its pages and to all else that it left. " + runUsage,
+		Example: `  nbpress show weekly-energy/plant-1/latest
+  nbpress show weekly-energy/plant-1/latest --links --for 72h --config nbpress.yaml`,
+		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := checkOutput(output); err != nil {
 				return wrongUse(err)
 			}
-			return where.find(cmd.Context(), args[0], func(_ *ledgerView, d document) error {
+			if err := checkLifetime(lifetime); err != nil {
+				return err
+			}
+			return where.find(cmd.Context(), args[0], func(v *ledgerView, d document) error {
+				if links {
+					return printLinks(cmd.Context(), std, v, d, lifetime, output)
+				}
 				if output == "json" {
 					return writeJSON(std.out, d.run)
 				}
@@ -40,6 +50,8 @@ func showCommand(std streams) *cobra.Command {
 	}
 	where.add(cmd)
 	cmd.Flags().StringVar(&output, "output", "text", outputUsage)
+	cmd.Flags().BoolVar(&links, "links", false, "addresses at which anybody can read what the run left")
+	cmd.Flags().DurationVar(&lifetime, "for", 24*time.Hour, "how long links into a bucket work, 168h at most")
 	return cmd
 }
 
@@ -148,7 +160,11 @@ func (w whereFlags) find(ctx context.Context, ref string, use func(*ledgerView, 
 // object reads from the store.
 func (v *ledgerView) object(ctx context.Context, key string) ([]byte, error) {
 	if v.store == nil {
-		return nil, wrongUse(fmt.Errorf("the store is not known here: name the agent's configuration with --config"))
+		return nil, errNoStore()
 	}
 	return v.store.Get(ctx, key)
+}
+
+func errNoStore() error {
+	return wrongUse(errors.New("the store is not known here: name the agent's configuration with --config"))
 }

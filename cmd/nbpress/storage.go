@@ -39,11 +39,11 @@ func (c storeConfig) problems(doc *strict.Document) []strict.Problem {
 		problems = append(problems, doc.AtKey("/store/s3").Problem(`"dir" and "s3" are both given`, "keep one of them"))
 	case !dir && !s3:
 		problems = append(problems, doc.AtKey("/store").Problem("the store is nowhere",
-			`name a folder in "dir", or a bucket in "s3": {bucket: acme-reports}`))
+			`name a folder in "dir", or a bucket in "s3", as {bucket: acme-reports}`))
 	}
 	if c.S3.KMSKey != "" && c.S3.Encryption != "aws:kms" {
 		problems = append(problems, doc.AtKey("/store/s3/kms_key").Problem(
-			`a key is named, and nothing is encrypted with it`, `add "encryption": "aws:kms"`))
+			`a key is named, and nothing is encrypted with it`, `add encryption: aws:kms`))
 	}
 	return problems
 }
