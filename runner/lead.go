@@ -55,7 +55,7 @@ func exhausted(past history) *Failure {
 // manifest, not done when the run may be tried again.
 func (r *Runner) attempt(taking, work context.Context, t *task, past history, log *slog.Logger) (m Manifest, done bool, err error) {
 	started := now()
-	outcome, err := Press(work, r.exec, r.job(t, past.next))
+	outcome, err := Press(work, r.exec, r.job(t, past))
 	record := Attempt{StartedAt: started, FinishedAt: now(), Sandbox: outcome.Sandbox, Seconds: outcome.Seconds}
 	var artifacts []Artifact
 	if err == nil {
@@ -101,9 +101,9 @@ func now() time.Time { return time.Now().UTC().Truncate(time.Millisecond) }
 const releaseTimeout = 5 * time.Second
 
 // job returns what an attempt needs to know.
-func (r *Runner) job(t *task, attempt int) Job {
+func (r *Runner) job(t *task, past history) Job {
 	return Job{
-		Run: t.id, Generation: t.generation, Attempt: attempt,
+		Run: t.id, Generation: t.generation, Attempt: past.next, Commit: past.commit,
 		Report: t.report, Bundle: t.bundle, Asset: t.asset, Languages: t.languages(),
 		Window: t.slot.record.Window, ScheduledAt: t.slot.record.ScheduledAt,
 		Pongo2: r.o.Pongo2, PlainPages: r.o.PlainPages, Vault: r.o.Vault, Tokens: r.o.Tokens, Env: r.env(t.report),

@@ -24,6 +24,7 @@ type Job struct {
 	Generation  int
 	Attempt     int
 	Report      string
+	Commit      string // that Bundle is of; "": not known
 	Bundle      *report.Bundle
 	Asset       report.Asset
 	Languages   []string
@@ -234,7 +235,8 @@ func (p *press) spec() Spec {
 	maps.Copy(env, p.job.Env)
 	return Spec{
 		Run: p.job.Run, Generation: p.job.Generation, Attempt: p.job.Attempt,
-		Report: p.job.Report, Asset: p.job.Asset.ID, Image: c.Image, Env: env, Secrets: p.secrets,
+		Report: p.job.Report, Asset: p.job.Asset.ID, Slot: p.job.ScheduledAt, Commit: p.job.Commit,
+		Image: c.Image, Env: env, Secrets: p.secrets,
 		MilliCPU: c.Resources.MilliCPU, Memory: c.Resources.Memory,
 		Deadline: time.Now().Add(c.Timeout.Run + claimSlack),
 	}

@@ -23,6 +23,8 @@ type Spec struct {
 	Attempt    int
 	Report     string
 	Asset      string
+	Slot       time.Time         // of the run, for people who look at the sandbox; zero: it has none
+	Commit     string            // of the bundle, as Slot; "": not known
 	Image      string            // "" means the executor's default
 	Env        map[string]string // all that the notebook's environment may hold beyond the executor's own, and
 	Secrets    Secrets           // what goes there as well, over Env, and must be seen nowhere else: not in arguments, objects, logs or the renderer

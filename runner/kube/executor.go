@@ -2,7 +2,6 @@ package kube
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -11,8 +10,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-
-	"nbpress/runner"
 )
 
 // Executor makes sandboxes as pods. It is for one instance of nbpress in one namespace.
@@ -161,9 +158,4 @@ func deletePod(ctx context.Context, client *client, name string, uid types.UID, 
 		return fmt.Errorf("delete pod %s: %w", name, err)
 	}
 	return nil
-}
-
-// Start implements runner.Executor.
-func (e *Executor) Start(ctx context.Context, _ runner.Spec) (runner.Sandbox, error) {
-	return nil, errors.Join(ctx.Err(), errors.New("sandboxes of pods are being built"))
 }

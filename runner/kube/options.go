@@ -36,6 +36,10 @@ type Options struct {
 	Tolerations   []Toleration      // of taints of nodes
 	PullSecrets   []string          // names of Secrets with credentials for images
 
+	// User is who the programs of all pods run as, for clusters that prescribe it. 0: each pod
+	// has a user of its own, with a number above 100,000.
+	User int64
+
 	MilliCPU int64 // of a kernel whose report says nothing; 0 means 500
 	Memory   int64 // of a kernel whose report says nothing, in bytes; 0 means 1 GiB
 	Storage  int64 // of the work folder and of the folder for temporary files, each, in bytes; 0 means 2 GiB
@@ -104,4 +108,4 @@ func (o Options) complete() (Options, error) {
 }
 
 // maxInstance leaves room in names of 63 characters.
-const maxInstance = 40
+const maxInstance = 30

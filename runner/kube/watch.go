@@ -130,17 +130,18 @@ type sight struct {
 	gone bool        // deleted; pod is its last state that is known
 }
 
-// follower hears of one pod by its name, for one goroutine at a time.
+// follower hears of the pods of one name.
 type follower struct {
-	end    func()
-	mu     sync.Mutex // guards latest
-	latest map[types.UID]sight
-	news   chan struct{} // holds an element while there may be news
+	end func()
+
+	mu      sync.Mutex // guards what follows
+	latest  map[types.UID]sight
+	changed chan struct{} // closed, and made anew, with each change of latest
 }
 
 // follow hears of all pods of a name from now on, and of what is known now. It must be ended.
 func (w *watcher) follow(name string) *follower {
-	f := &follower{latest: map[types.UID]sight{}, news: make(chan struct{}, 1)}
+	f := &follower{latest: map[types.UID]sight{}, changed: make(chan struct{})}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.followers[name] == nil {
@@ -177,27 +178,29 @@ func (f *follower) tell(s sight) {
 		return
 	}
 	f.latest[s.pod.UID] = s
-	select {
-	case f.news <- struct{}{}:
-	default:
-	}
+	close(f.changed)
+	f.changed = make(chan struct{})
 }
 
-// see returns how a pod was seen last; the zero sight: it was not seen.
-func (f *follower) see(uid types.UID) sight {
+// see returns how a pod was seen last, and what is closed when it is seen again. The zero
+// sight: it was not seen yet.
+func (f *follower) see(uid types.UID) (sight, <-chan struct{}) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.latest[uid]
+	return f.latest[uid], f.changed
 }
 
-// awaitGone returns when a pod is gone. It was seen before.
+// awaitGone returns when a pod that is there is gone.
 func (f *follower) awaitGone(ctx context.Context, uid types.UID) error {
-	for !f.see(uid).gone {
+	for {
+		seen, changed := f.see(uid)
+		if seen.gone {
+			return nil
+		}
 		select {
-		case <-f.news:
+		case <-changed:
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
 	}
-	return nil
 }

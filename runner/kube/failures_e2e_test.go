@@ -1,0 +1,196 @@
+package kube
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"nbpress/runner"
+)
+
+// This file makes a cluster fail in each way that a run can meet.
+
+func TestE2E_FailuresOfTheStart(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		options func(*Options)
+		spec    func(*runner.Spec)
+		prepare func(*cluster)
+		want    runner.Code
+		message []string
+	}{
+		{
+			name: "no node has what the pod wants", options: func(o *Options) { o.NodeSelector = map[string]string{"nbpress/no-such": "node"} },
+			want: runner.Unschedulable, message: []string{"no node takes the pod", "0/"},
+		},
+		{
+			name: "no node has the memory", spec: func(s *runner.Spec) { s.Memory = 1 << 50 },
+			want: runner.Unschedulable, message: []string{"Insufficient memory"},
+		},
+		{
+			name: "no such image", spec: func(s *runner.Spec) { s.Image = "localhost:1/no-such:image" },
+			want: runner.ImagePull, message: []string{"localhost:1/no-such:image", `"kernel"`},
+		},
+		{
+			name: "no image's name", spec: func(s *runner.Spec) { s.Image = "UPPER CASE" },
+			want: runner.ImagePull, message: []string{"InvalidImageName"},
+		},
+		{
+			name: "no quota", prepare: func(c *cluster) { c.quota(0) },
+			want: runner.QuotaExceeded, message: []string{"exceeded quota"},
+		},
+		{
+			name: "no such runtime", options: func(o *Options) { o.RuntimeClass = "no-such" },
+			want: runner.Internal, message: []string{"no-such"},
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			c := onCluster(t)
+			o, spec := c.options(), c.spec()
+			o.Patience, o.PullPatience = 3*time.Second, 3*time.Second
+			if test.options != nil {
+				test.options(&o)
+			}
+			if test.spec != nil {
+				test.spec(&spec)
+			}
+			if test.prepare != nil {
+				test.prepare(c)
+			}
+			box, err := c.open(o).Start(t.Context(), spec)
+			failure := c.failure(box, err)
+			c.says(failure.Code, failure.Message, test.want, test.message...)
+			if left := c.remains(""); len(left) > 0 {
+				t.Errorf("what did not start left %q", left)
+			}
+		})
+	}
+}
+
+// quota lets the namespace have so many pods.
+func (c *cluster) quota(pods int64) {
+	c.Helper()
+	hard := corev1.ResourceList{corev1.ResourcePods: *resource.NewQuantity(pods, resource.DecimalSI)}
+	c.must(c.client.core.Post().Namespace(c.namespace).Resource("resourcequotas").Body(&corev1.ResourceQuota{
+		ObjectMeta: metav1.ObjectMeta{Name: "tests"}, Spec: corev1.ResourceQuotaSpec{Hard: hard},
+	}).Do(c.Context()).Error())
+	c.eventually("the quota is in force", func() bool {
+		var quota corev1.ResourceQuota
+		c.must(c.client.core.Get().Namespace(c.namespace).Resource("resourcequotas").Name("tests").Do(c.Context()).Into(&quota))
+		return len(quota.Status.Hard) > 0
+	})
+}
+
+func TestE2E_FailuresOfAContainersConfiguration(t *testing.T) {
+	t.Parallel()
+	c := onCluster(t)
+	e := c.open(c.options())
+	spec := c.spec()
+	owner, err := e.owner(t.Context())
+	c.must(err)
+	wanted := podFor(spec, e.o, owner, time.Now())
+	wanted.Spec.Containers[0].Env = append(wanted.Spec.Containers[0].Env, corev1.EnvVar{Name: "X", ValueFrom: &corev1.EnvVarSource{
+		SecretKeyRef: &corev1.SecretKeySelector{LocalObjectReference: corev1.LocalObjectReference{Name: "no-such"}, Key: "key"},
+	}})
+	pod, err := c.client.pods.Create(t.Context(), wanted, metav1.CreateOptions{})
+	c.must(err)
+	_, err = c.client.secrets.Create(t.Context(), secretFor(pod, nil, "key"), metav1.CreateOptions{})
+	c.must(err)
+	s := e.newSandbox(pod.Name)
+	s.setPod(pod.UID)
+	defer c.close(s)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	_, err = s.awaitRunning(ctx)
+	failure := c.failure(nil, err)
+	c.says(failure.Code, failure.Message, runner.SecretMissing, "CreateContainerConfigError", `"no-such" not found`)
+}
+
+// endless runs until something ends it.
+const endless = "import time; time.sleep(600)"
+
+func TestE2E_FailuresOfAPodAtWork(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		options func(*Options)
+		spec    func(*runner.Spec)
+		cell    string
+		hurt    func(*cluster, *sandbox)
+		want    runner.Code
+		message []string
+		kept    bool // the desk lives on
+	}{
+		{
+			name: "out of memory", cell: "hog = [bytes(range(256)) * 4096 for _ in range(4096)]",
+			want: runner.OOMKilled, message: []string{"256 MiB"}, kept: true,
+		},
+		{
+			name: "somebody deletes the pod", hurt: func(c *cluster, s *sandbox) { c.must(deletePod(c.Context(), c.client, s.name, s.pod(), 1)) },
+			want: runner.PodDeleted, message: []string{"deleted the pod"},
+		},
+		{
+			name: "its node is drained", hurt: func(c *cluster, s *sandbox) { c.evict(s.name) },
+			want: runner.Evicted, message: []string{"drained"},
+		},
+		{
+			name: "too much on the disk", cell: "f = open('big', 'wb')\nfor _ in range(512): f.write(bytes(1 << 20))\nf.flush()\n" + endless,
+			want: runner.Evicted, message: []string{"evicted"},
+		},
+		{
+			name: "past its deadline", spec: func(s *runner.Spec) { s.Deadline = time.Now() },
+			want: runner.RunTimeout, message: []string{"activeDeadlineSeconds"},
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			c := onCluster(t)
+			o, spec, cell := c.options(), c.spec(), endless
+			if test.spec != nil {
+				test.spec(&spec)
+			}
+			if test.cell != "" {
+				cell = test.cell
+			}
+			box := c.start(c.open(o), spec)
+			c.must(box.Put(t.Context(), fstest.MapFS{"bundle.txt": {Data: []byte("from the bundle")}}))
+			n := c.run(box, "open('written.txt', 'w').write('by the notebook'); print('printed')", cell)
+			if test.hurt != nil {
+				test.hurt(c, box)
+			}
+			failure := c.ends(n)
+			c.says(failure.Code, failure.Message, test.want, test.message...)
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			defer cancel()
+			if test.kept {
+				c.must(box.StopKernel(ctx))
+				data, err := box.Get(ctx, "written.txt", 100)
+				if err != nil || string(data) != "by the notebook" {
+					t.Errorf("what the notebook wrote reads %q, %v", data, err)
+				}
+			} else {
+				_, err := box.Get(ctx, "written.txt", 100)
+				failure := c.failure(nil, err)
+				c.says(failure.Code, failure.Message, test.want, test.message...)
+			}
+			c.close(box)
+			if left := c.remains(""); len(left) > 0 {
+				t.Errorf("the closed sandbox left %q", left)
+			}
+		})
+	}
+}
+
+// evict does what kubectl drain does.
+func (c *cluster) evict(pod string) {
+	c.Helper()
+	eviction := fmt.Sprintf(`{"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": %q, "namespace": %q}}`, pod, c.namespace)
+	c.must(c.client.core.Post().Namespace(c.namespace).Resource("pods").Name(pod).SubResource("eviction").
+		SetHeader("Content-Type", "application/json").Body([]byte(eviction)).Do(c.Context()).Error())
+}
