@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
+	"sync"
 	"time"
 
 	authorizationv1 "k8s.io/api/authorization/v1"
@@ -17,6 +19,7 @@ import (
 	"k8s.io/client-go/gentype"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/klog/v2"
 )
 
 // client speaks of the few kinds of objects that this package has to do with, in one
@@ -65,8 +68,16 @@ func restConfig(kubeconfig, context string, perSecond float32) (*rest.Config, er
 	return config, nil
 }
 
+// silence keeps client-go's own log from the agent's standard error. It tells of nothing that
+// does not come as an error as well.
+var silence = sync.OnceValue(func() bool {
+	klog.SetSlogLogger(slog.New(slog.DiscardHandler))
+	return true
+})
+
 // newClient makes a client. It does not connect.
 func newClient(config *rest.Config, namespace string) (*client, error) {
+	silence()
 	scheme, err := newScheme()
 	if err != nil {
 		return nil, err

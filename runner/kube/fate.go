@@ -19,6 +19,10 @@ type fate struct {
 	state   state
 	code    runner.Code // where it waits, or has failed
 	message string      // the cluster's own words, and what they are about
+
+	// unsure says that a container has ended, and that the cluster may still say why: of a
+	// pod that it ends it tells that only when all containers have ended.
+	unsure bool
 }
 
 type state int
@@ -35,7 +39,7 @@ const (
 func (f fate) failure() *runner.Failure { return &runner.Failure{Code: f.code, Message: f.message} }
 
 func fails(code runner.Code, format string, args ...any) fate {
-	return fate{failed, code, fmt.Sprintf(format, args...)}
+	return fate{state: failed, code: code, message: fmt.Sprintf(format, args...)}
 }
 
 // fateOf tells what becomes of a pod that we did not delete; gone says that it is deleted, and
@@ -56,11 +60,8 @@ func fateOf(pod *corev1.Pod, gone bool) fate {
 	case nodeSilent(pod):
 		return fails(runner.NodeLost, "node %s is not ready: the cluster hears nothing of it", pod.Spec.NodeName)
 	}
-	if ended := desk.State.Terminated; ended != nil {
-		return deskEnded(ended)
-	}
-	if ended := kernel.State.Terminated; ended != nil {
-		return kernelEnded(pod, ended)
+	if f, ok := byEnd(pod, kernel.State.Terminated, desk.State.Terminated); ok {
+		return f
 	}
 	for _, status := range []corev1.ContainerStatus{kernel, desk} {
 		if f, ok := byWaiting(status); ok {
@@ -69,7 +70,7 @@ func fateOf(pod *corev1.Pod, gone bool) fate {
 	}
 	switch c := condition(pod, corev1.PodScheduled); {
 	case c.Status == corev1.ConditionFalse && c.Reason == corev1.PodReasonUnschedulable:
-		return fate{waiting, runner.Unschedulable, "no node takes the pod: " + c.Message}
+		return fate{state: waiting, code: runner.Unschedulable, message: "no node takes the pod: " + c.Message}
 	case pod.Status.Phase == corev1.PodFailed:
 		return fails(runner.Internal, "the pod failed: %s", saying(pod.Status.Reason, pod.Status.Message))
 	case kernel.State.Running != nil && desk.State.Running != nil:
@@ -126,6 +127,20 @@ func nodeSilent(pod *corev1.Pod) bool {
 		condition(pod, corev1.ContainersReady).Status == corev1.ConditionTrue
 }
 
+// byEnd tells what a container's end means. Neither ends by itself while it is needed.
+func byEnd(pod *corev1.Pod, kernel, desk *corev1.ContainerStateTerminated) (f fate, ok bool) {
+	switch {
+	case desk != nil:
+		f = deskEnded(desk)
+	case kernel != nil:
+		f = kernelEnded(pod, kernel)
+	default:
+		return fate{}, false
+	}
+	f.unsure = pod.Status.Phase == corev1.PodRunning && f.code != runner.OOMKilled
+	return f, true
+}
+
 func deskEnded(ended *corev1.ContainerStateTerminated) fate {
 	if ended.Reason == "OOMKilled" {
 		return fails(runner.Internal, "the desk, which hands out files and renders, needed more than its %d MiB of memory", deskMemory>>20)
@@ -139,15 +154,15 @@ func deskEnded(ended *corev1.ContainerStateTerminated) fate {
 func kernelEnded(pod *corev1.Pod, ended *corev1.ContainerStateTerminated) fate {
 	switch {
 	case ended.Reason == "OOMKilled":
-		return fate{kernelGone, runner.OOMKilled, fmt.Sprintf("the notebook needed more than its %d MiB of memory", memoryLimit(pod)>>20)}
+		return fate{state: kernelGone, code: runner.OOMKilled, message: fmt.Sprintf("the notebook needed more than its %d MiB of memory", memoryLimit(pod)>>20)}
 	case neverRan(ended):
 		return fails(runner.KernelDied, "the image's container cannot start: %s; an image must have python3 in its PATH", saying(ended.Reason, ended.Message))
 	case ended.Signal != 0:
-		return fate{kernelGone, runner.KernelDied, fmt.Sprintf("the kernel's container ended by signal %d", ended.Signal)}
+		return fate{state: kernelGone, code: runner.KernelDied, message: fmt.Sprintf("the kernel's container ended by signal %d", ended.Signal)}
 	case ended.ExitCode == 0: // the warden leaves when its agent does
-		return fate{kernelGone, runner.Internal, "the kernel's container ended because it lost its connection to the agent"}
+		return fate{state: kernelGone, code: runner.Internal, message: "the kernel's container ended because it lost its connection to the agent"}
 	}
-	return fate{kernelGone, runner.KernelDied, fmt.Sprintf("the kernel's container ended with exit status %d", ended.ExitCode)}
+	return fate{state: kernelGone, code: runner.KernelDied, message: fmt.Sprintf("the kernel's container ended with exit status %d", ended.ExitCode)}
 }
 
 // neverRan reports whether a container's program could not be started.
@@ -168,13 +183,13 @@ func byWaiting(status corev1.ContainerStatus) (fate, bool) {
 	about := fmt.Sprintf("image %s of the container %q: %s", status.Image, status.Name, saying(w.Reason, w.Message))
 	switch w.Reason {
 	case "ErrImagePull", "ImagePullBackOff", "ImageInspectError", "RegistryUnavailable":
-		return fate{waiting, runner.ImagePull, about}, true
+		return fate{state: waiting, code: runner.ImagePull, message: about}, true
 	case "InvalidImageName", "ErrImageNeverPull", "SignatureValidationFailed":
 		return fails(runner.ImagePull, "%s", about), true
 	case "CreateContainerConfigError", "CreateContainerError", "RunContainerError":
 		said := fmt.Sprintf("the container %q cannot be made: %s", status.Name, saying(w.Reason, w.Message))
-		if strings.Contains(w.Message, "failed to sync") { // the kubelet has not seen the Secret yet
-			return fate{waiting, runner.Internal, said}, true
+		if strings.Contains(w.Message, "sync secret cache") { // the kubelet has not seen the Secret yet
+			return fate{state: waiting, code: runner.Internal, message: said}, true
 		}
 		code := runner.Internal
 		if strings.Contains(w.Message, "secret") {

@@ -88,6 +88,7 @@ func TestFateOf_TellsFailuresApart(t *testing.T) {
 		state   state
 		code    runner.Code
 		message []string
+		unsure  bool
 	}{
 		{name: "created", pod: changed(fresh), state: starting},
 		{name: "at work", pod: changed(), state: running},
@@ -126,17 +127,25 @@ func TestFateOf_TellsFailuresApart(t *testing.T) {
 		},
 		{
 			name: "no python in the image", pod: changed(ended(kernelContainer, "StartError", 128)),
-			state: failed, code: runner.KernelDied, message: []string{"cannot start", "python3"},
+			state: failed, code: runner.KernelDied, message: []string{"cannot start", "python3"}, unsure: true,
 		},
 		{
 			name: "out of memory", pod: changed(ended(kernelContainer, "OOMKilled", 137)),
 			state: kernelGone, code: runner.OOMKilled, message: []string{"256 MiB"},
 		},
-		{name: "kernel's container failed", pod: changed(ended(kernelContainer, "Error", 3)), state: kernelGone, code: runner.KernelDied, message: []string{"exit status 3"}},
-		{name: "kernel's container left", pod: changed(ended(kernelContainer, "Completed", 0)), state: kernelGone, code: runner.Internal, message: []string{"lost its connection"}},
+		{name: "kernel's container failed", pod: changed(ended(kernelContainer, "Error", 3)), state: kernelGone, code: runner.KernelDied, message: []string{"exit status 3"}, unsure: true},
+		{
+			name: "evicted, and the node has not said so yet", pod: changed(ended(deskContainer, "Error", 137), ended(kernelContainer, "Completed", 0)),
+			state: failed, code: runner.Internal, message: []string{"137"}, unsure: true,
+		},
+		{
+			name: "failed, and that is all", pod: changed(phase(corev1.PodFailed, "", ""), ended(deskContainer, "Error", 1), ended(kernelContainer, "Error", 1)),
+			state: failed, code: runner.Internal, message: []string{"desk"},
+		},
+		{name: "kernel's container left", pod: changed(ended(kernelContainer, "Completed", 0)), state: kernelGone, code: runner.Internal, message: []string{"lost its connection"}, unsure: true},
 		{
 			name: "the desk is out of memory", pod: changed(ended(deskContainer, "OOMKilled", 137)),
-			state: failed, code: runner.Internal, message: []string{"desk", "512 MiB"},
+			state: failed, code: runner.Internal, message: []string{"desk", "512 MiB"}, unsure: true,
 		},
 		{
 			name: "evicted", pod: changed(phase(corev1.PodFailed, "Evicted", "The node was low on resource: ephemeral-storage."), ended(kernelContainer, "Error", 137)),
@@ -165,7 +174,7 @@ func TestFateOf_TellsFailuresApart(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			got := fateOf(test.pod, test.gone)
-			if got.state != test.state || got.code != test.code {
+			if got.state != test.state || got.code != test.code || got.unsure != test.unsure {
 				t.Errorf("got %+v, want state %d and code %q", got, test.state, test.code)
 			}
 			for _, want := range test.message {

@@ -21,6 +21,7 @@ import (
 // sandbox implements runner.Sandbox in a pod.
 type sandbox struct {
 	e        *Executor
+	spec     runner.Spec
 	name     string
 	log      *slog.Logger
 	key      string
@@ -172,7 +173,8 @@ func (s *sandbox) do(ctx context.Context, method func(context.Context) error) er
 // How long the cluster gets to say what happened to a pod, or the warden to a kernel, when
 // the other has noticed something.
 const (
-	fateTimeout   = 10 * time.Second
+	fateTimeout   = 20 * time.Second
+	settleTimeout = 8 * time.Second // after a container's end
 	endingTimeout = time.Second
 )
 
@@ -200,17 +202,29 @@ func (s *sandbox) because(ctx context.Context, err error) error {
 	return err
 }
 
-// await returns the pod's fate when it is at least as bad as that.
+// await returns the pod's fate when it is at least as bad as that, and the cluster has had
+// the time to say why.
 func (s *sandbox) await(ctx context.Context, level state) (fate, error) {
+	var settled <-chan time.Time
 	for {
+		var f fate
 		seen, changed := s.follower.see(s.pod())
 		if seen.pod != nil {
-			if f := fateOf(seen.pod, seen.gone); f.state >= level {
-				return f, nil
-			}
+			f = fateOf(seen.pod, seen.gone)
+		}
+		switch {
+		case f.state < level:
+		case !f.unsure:
+			return f, nil
+		case settled == nil:
+			timer := time.NewTimer(settleTimeout)
+			defer timer.Stop()
+			settled = timer.C
 		}
 		select {
 		case <-changed:
+		case <-settled:
+			return f, nil
 		case <-ctx.Done():
 			return fate{}, context.Cause(ctx)
 		}

@@ -31,6 +31,7 @@ func (e *Executor) Start(ctx context.Context, spec runner.Spec) (_ runner.Sandbo
 	ctx, cancel := context.WithTimeoutCause(ctx, e.o.StartTimeout, errSlowStart)
 	defer cancel()
 	s := e.newSandbox(name)
+	s.spec = spec
 	defer func() {
 		if err == nil {
 			return
