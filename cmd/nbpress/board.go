@@ -225,14 +225,15 @@ func (a *agent) ended(ctx context.Context, name string, c cursor) (map[string]re
 // recall reads from the store how the runs of a report's latest slot ended, by asset.
 func (a *agent) recall(ctx context.Context, name string, c cursor) (map[string]result, error) {
 	stored := map[string]result{}
-	for _, asset := range c.Due {
-		past, err := a.runner.History(ctx, runner.NewRunID(name, asset, c.Slot))
-		if err != nil {
-			return nil, err
-		}
-		if len(past.Ended) > 0 {
-			stored[asset] = result{past.Status(), past.Ended[len(past.Ended)-1].Generation}
-		}
+	ids := make([]runner.RunID, len(c.Due))
+	for i, asset := range c.Due {
+		ids[i] = runner.NewRunID(name, asset, c.Slot)
 	}
-	return stored, nil
+	err := a.runner.Histories(ctx, ids, func(i int, past runner.History) error {
+		if len(past.Ended) > 0 {
+			stored[c.Due[i]] = result{past.Status(), past.Ended[len(past.Ended)-1].Generation}
+		}
+		return nil
+	})
+	return stored, err
 }

@@ -22,11 +22,8 @@ func (a *agent) grantRerun(ctx context.Context, w *wish) error {
 			return err
 		}
 	}
-	for i, id := range ids {
-		past, err := a.runner.History(ctx, runner.RunID(id))
-		if err != nil {
-			return err
-		}
+	return a.runner.Histories(ctx, runIDs(ids), func(i int, past runner.History) error {
+		id := ids[i]
 		pointer := strict.Pointer("runs", "ids", i)
 		switch known := len(past.Ended) > 0 || past.Open; {
 		case !known && !listed:
@@ -41,13 +38,18 @@ func (a *agent) grantRerun(ctx context.Context, w *wish) error {
 			w.leaveOut(id, "it is under way")
 		case !listed && !w.fits(past):
 		default:
-			err = a.grantAgain(ctx, w, past.Ended[0])
+			a.grantAgain(w, past)
 		}
-		if err != nil {
-			return err
-		}
+		return nil
+	})
+}
+
+func runIDs(texts []string) []runner.RunID {
+	ids := make([]runner.RunID, len(texts))
+	for i, text := range texts {
+		ids[i] = runner.RunID(text)
 	}
-	return nil
+	return ids
 }
 
 func (w *wish) leaveOut(id, why string) {
@@ -115,8 +117,9 @@ func (a *agent) fitting(ctx context.Context, w *wish) ([]string, error) {
 	return ids, err
 }
 
-// grantAgain adds the next generation of a run, of which m is the first.
-func (a *agent) grantAgain(ctx context.Context, w *wish, m runner.Manifest) error {
+// grantAgain adds the next generation of a run that has ended.
+func (a *agent) grantAgain(w *wish, past runner.History) {
+	m := past.Ended[0]
 	record := runner.SlotRecord{
 		Report: m.Report, ScheduledAt: m.ScheduledAt, OnDemand: m.OnDemand, Window: m.Window,
 		BundleCommit: w.item.commit.Hash, Languages: w.Languages,
@@ -126,17 +129,17 @@ func (a *agent) grantAgain(ctx context.Context, w *wish, m runner.Manifest) erro
 		record.BundleCommit = m.BundleCommit
 		if bundle = a.asItWas(w, m); bundle == nil {
 			w.leaveOut(string(m.ID), fmt.Sprintf("its commit %s is not to be had any more; `commit: newest` takes the report as it is", short(m.BundleCommit)))
-			return nil
+			return
 		}
 	}
 	asset, ok := bundle.Asset(m.Asset)
 	if !ok {
 		w.leaveOut(string(m.ID), fmt.Sprintf("the report has no asset %s any more", strict.Quote(m.Asset)))
-		return nil
+		return
 	}
 	if len(w.Languages) == 0 && m.OnDemand != "" { // it may have been asked for in some of them
 		have := bundle.AssetLanguages(asset)
 		record.Languages = slices.DeleteFunc(slices.Clone(m.Languages), func(l string) bool { return !slices.Contains(have, l) })
 	}
-	return a.grantRun(ctx, w, record, m.Asset, m.ID)
+	w.grantRun(record, m.Asset, m.ID, past)
 }

@@ -185,13 +185,19 @@ func (a *agent) grantBackfill(ctx context.Context, w *wish) error {
 			Window:       runner.Window{FromDay: runner.Day(days.From), ToDay: runner.Day(days.To)},
 			BundleCommit: w.item.commit.Hash, Languages: w.Languages,
 		}
-		for _, asset := range assets {
-			if len(w.plan.Answer.Runs)+len(w.plan.Answer.LeftOut) > maxWish {
-				return nil
-			}
-			if err := a.grantRun(ctx, w, record, asset, runner.NewRunID(w.Report, asset, at)); err != nil {
-				return err
-			}
+		if len(w.plan.Answer.Runs)+len(w.plan.Answer.LeftOut) > maxWish {
+			return nil
+		}
+		ids := make([]runner.RunID, len(assets))
+		for i, asset := range assets {
+			ids[i] = runner.NewRunID(w.Report, asset, at)
+		}
+		err := a.runner.Histories(ctx, ids, func(i int, past runner.History) error {
+			w.grantRun(record, assets[i], ids[i], past)
+			return nil
+		})
+		if err != nil {
+			return err
 		}
 	}
 	return nil
@@ -200,11 +206,7 @@ func (a *agent) grantBackfill(ctx context.Context, w *wish) error {
 // grantRun adds a run of a slot to the plan, as the generation that is next, or says why
 // it is left out. A run that there was stays where it was, over the days that it had,
 // whatever the report's zone and window are now.
-func (a *agent) grantRun(ctx context.Context, w *wish, record runner.SlotRecord, asset string, id runner.RunID) error {
-	past, err := a.runner.History(ctx, id)
-	if err != nil {
-		return err
-	}
+func (w *wish) grantRun(record runner.SlotRecord, asset string, id runner.RunID, past runner.History) {
 	run := runner.AnsweredRun{ID: id, Generation: len(past.Ended) + 1, Asset: asset, ScheduledAt: record.ScheduledAt}
 	switch {
 	case past.Open:
@@ -215,7 +217,7 @@ func (a *agent) grantRun(ctx context.Context, w *wish, record runner.SlotRecord,
 	if run.Why != "" {
 		run.Generation = 0
 		w.plan.Answer.LeftOut = append(w.plan.Answer.LeftOut, run)
-		return nil
+		return
 	}
 	if len(past.Ended) > 0 {
 		first := past.Ended[0]
@@ -224,7 +226,6 @@ func (a *agent) grantRun(ctx context.Context, w *wish, record runner.SlotRecord,
 	}
 	w.plan.Answer.Runs = append(w.plan.Answer.Runs, run)
 	w.add(record, asset, run.Generation)
-	return nil
 }
 
 // moment is what the records of one slot have in common.
@@ -260,11 +261,8 @@ func (w *wish) add(record runner.SlotRecord, asset string, generation int) {
 
 // grantCancel looks whether the runs are under way.
 func (a *agent) grantCancel(ctx context.Context, w *wish) error {
-	for i, id := range w.Cancel {
-		past, err := a.runner.History(ctx, runner.RunID(id))
-		if err != nil {
-			return err
-		}
+	return a.runner.Histories(ctx, runIDs(w.Cancel), func(i int, past runner.History) error {
+		id := w.Cancel[i]
 		run := runner.AnsweredRun{ID: runner.RunID(id)}
 		switch {
 		case past.Open:
@@ -276,6 +274,6 @@ func (a *agent) grantCancel(ctx context.Context, w *wish) error {
 			w.leaveOut(id, fmt.Sprintf("it has ended: %s", past.Status()))
 			w.plan.Answer.Report = past.Report
 		}
-	}
-	return nil
+		return nil
+	})
 }
