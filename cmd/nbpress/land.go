@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"nbpress/gitsync"
 	"nbpress/runner"
 )
@@ -122,9 +124,11 @@ func (a *agent) record(ctx context.Context, name string, document any) error {
 // set aside. The error is the store's.
 func (a *agent) readOutbox(ctx context.Context, keys []string) (map[string][]entry, error) {
 	branches := map[string][]entry{}
+	texts, failures := make([][]byte, len(keys)), make([]error, len(keys))
+	sideBySide(len(keys), func(i int) { texts[i], failures[i] = a.store.Get(ctx, keys[i]) })
 	var errs []error
-	for _, key := range keys {
-		data, err := a.store.Get(ctx, key)
+	for i, key := range keys {
+		data, err := texts[i], failures[i]
 		if errors.Is(err, fs.ErrNotExist) {
 			continue // another agent has just landed it
 		}
@@ -273,12 +277,29 @@ func (a *agent) landBatch(ctx context.Context, branch string, entries []entry) e
 		return err
 	}
 	a.log.Info("ledger written", "branch", branch, "commit", short(commit.Hash), "subject", change.Subject)
-	var errs []error
+	errs := make([]error, len(entries))
+	sideBySide(len(entries), func(i int) { errs[i] = a.store.Delete(ctx, entries[i].key) })
 	for _, e := range entries {
-		errs = append(errs, a.store.Delete(ctx, e.key))
 		a.declined.forget(e.key)
 	}
 	return errors.Join(errs...)
+}
+
+// atOnce is how many requests are made to the store side by side: a bucket takes its
+// time for each, and does not mind many.
+const atOnce = 8
+
+// sideBySide calls do with 0 to n-1, some at a time, and returns when all have returned.
+func sideBySide(n int, do func(i int)) {
+	var g errgroup.Group
+	g.SetLimit(atOnce)
+	for i := range n {
+		g.Go(func() error {
+			do(i)
+			return nil
+		})
+	}
+	_ = g.Wait() // it has no error
 }
 
 // keepTerminal keeps a terminal manifest that the ledger has of the same run and
