@@ -87,7 +87,7 @@ func checkImage(ctx context.Context, std streams, image string, where personal) 
 	if err != nil {
 		return err
 	}
-	if found.lacks == nil && k.checkImage(image) != nil {
+	if len(found.lacks) == 0 && k.checkImage(image) != nil {
 		found.notes = append(found.notes, "reports may not name it yet: executor.kubernetes.images has no pattern for it")
 	}
 	return found.tell(std, image)
@@ -104,7 +104,7 @@ func smokeBundle() (*report.Bundle, error) {
 
 // imageCheck is what is known of an image.
 type imageCheck struct {
-	lacks []string // why it does not fit; nil: it does
+	lacks []string // why it does not fit; none: it does
 	notes []string
 }
 
@@ -172,14 +172,14 @@ func tail(log string) string {
 func (c imageCheck) tell(std streams, image string) error {
 	out := plainText{std.out}
 	verdict := "fits"
-	if c.lacks != nil {
+	if len(c.lacks) > 0 {
 		verdict = "does not fit"
 	}
 	fmt.Fprintf(out, "%s: %s\n", image, verdict)
 	for _, line := range append(slices.Clone(c.lacks), c.notes...) {
 		fmt.Fprintf(out, "  %s\n", line)
 	}
-	if c.lacks != nil {
+	if len(c.lacks) > 0 {
 		return &exitError{status: exitReportFailed}
 	}
 	return nil
