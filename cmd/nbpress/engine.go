@@ -52,7 +52,7 @@ func openKubernetes(ctx context.Context, o kube.Options) (engine, error) {
 	if err != nil {
 		return engine{}, err
 	}
-	return engine{Executor: pods, begin: pods.Begin, ready: pods.Ready, close: pods.Close}, nil
+	return engine{Executor: pods, begin: pods.Begin, ready: pods.Ready, close: pods.Close, secrets: pods}, nil
 }
 
 // openSeat decides who works by a Lease of the cluster where runs are pods, else by a
