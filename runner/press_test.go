@@ -152,7 +152,7 @@ func TestPress_PutsEveryFailureIntoACode(t *testing.T) {
 			code: runner.TemplateError, want: "signal: killed"},
 		{name: "the renderer talks nonsense", exec: &faulty{render: says("hello")}, code: runner.TemplateError, want: "the answer is malformed"},
 		{name: "the template does not end", exec: &faulty{render: func(ctx context.Context, _ io.Reader, _ io.Writer) error { <-ctx.Done(); return ctx.Err() }},
-			timeout: 2 * time.Second, code: runner.RenderTimeout, want: "longer than 1s"},
+			timeout: 8 * time.Second, code: runner.RenderTimeout, want: "longer than 4s"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -500,7 +500,7 @@ func TestPress_WithARealKernel(t *testing.T) {
 			code: runner.CellError, want: "ZeroDivisionError: division by zero", at: &runner.CellRef{Index: 2, ExecutionCount: 3, Line: 2},
 			kept: "executed.ipynb output.json",
 		}, {
-			name: "a run that takes too long", cells: []string{"import time\ntime.sleep(99)"}, timeout: 6 * time.Second,
+			name: "a run that takes too long", cells: []string{"import time\ntime.sleep(999)"}, timeout: 30 * time.Second,
 			code: runner.RunTimeout, want: "time was up", at: &runner.CellRef{Index: 0, ExecutionCount: 1, Line: 2}, kept: "executed.ipynb",
 		}, {
 			name: "a template with a mistake", cells: []string{environment, write}, template: "<p>\n{% if asset %}\n{{ asset|nofilter }}",

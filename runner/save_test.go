@@ -78,7 +78,7 @@ func TestExecuteNotebook_SavesOnEveryWayOut(t *testing.T) {
 		o    CellsOptions
 	}{
 		{"a failure", "1/0", CellsOptions{}},
-		{"a timeout", "import time; time.sleep(600)", CellsOptions{CellTimeout: 500 * time.Millisecond}},
+		{"a timeout", "import time; time.sleep(600)", CellsOptions{CellTimeout: 3 * time.Second}},
 		{"a death", "import os; os.kill(os.getpid(), 9)", CellsOptions{}},
 		{"a cancellation", "import time; time.sleep(600)", CellsOptions{Progress: func(p Progress) {
 			if p.Cell == 2 {

@@ -11,8 +11,10 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -43,12 +45,12 @@ var soakedNotebooks = []soaked{
 	{name: "failing", cells: []string{"1 / 0", "'never'"}, code: runner.CellError},
 	{
 		name: "timing out", cells: []string{"while True: pass"}, code: runner.CellTimeout,
-		o: runner.CellsOptions{CellTimeout: 300 * time.Millisecond, Grace: 20 * time.Second},
+		o: runner.CellsOptions{CellTimeout: time.Second, Grace: time.Minute},
 	},
 	{
 		name: "eating its interrupt", code: runner.CellTimeout,
 		cells: []string{"import time\nwhile True:\n    try:\n        time.sleep(60)\n    except KeyboardInterrupt: pass"},
-		o:     runner.CellsOptions{CellTimeout: 300 * time.Millisecond, Grace: 300 * time.Millisecond},
+		o:     runner.CellsOptions{CellTimeout: time.Second, Grace: 300 * time.Millisecond},
 	},
 	{name: "dying", cells: []string{"import os, signal\nos.kill(os.getpid(), signal.SIGKILL)"}, code: runner.KernelDied},
 	{name: "exiting", cells: []string{"print('bye'); exit()", "'never'"}},
@@ -213,15 +215,25 @@ func (h holdings) checkFlat(t *testing.T, before holdings) {
 	if h.heap > before.heap+1<<20 {
 		t.Error("the heap grows")
 	}
-	if h.resident > before.resident+16<<20 { // the Go runtime gives pages back when it likes
+	if h.resident > before.resident+48<<20 { // the Go runtime gives pages back when it likes
 		t.Error("the resident memory grows")
 	}
+}
+
+// isProbe reports whether a file is what Python's tempfile tries a folder with, before it
+// first makes a file there. A kernel that is killed just then leaves it.
+func isProbe(path string) bool {
+	named := regexp.MustCompile("^[a-z0-9_]{8}$").MatchString(filepath.Base(path))
+	data, err := os.ReadFile(path)
+	return named && err == nil && (len(data) == 0 || string(data) == "blat")
 }
 
 // checkNothingLeft looks for processes and files of the notebooks.
 func checkNothingLeft(t *testing.T, temporary string) {
 	t.Helper()
-	if left, err := os.ReadDir(temporary); err != nil || len(left) > 0 {
+	left, err := os.ReadDir(temporary)
+	left = slices.DeleteFunc(left, func(f os.DirEntry) bool { return isProbe(filepath.Join(temporary, f.Name())) })
+	if err != nil || len(left) > 0 {
 		t.Errorf("temporary files are left: %v, %v", left, err)
 	}
 	processes, err := filepath.Glob("/proc/[0-9]*")

@@ -50,7 +50,7 @@ type previewTab struct{ browser.Tab }
 // await waits until the frame shows a page, a trouble, or that something runs, and a text.
 func (b previewTab) await(what, text string) {
 	b.Helper()
-	end := time.Now().Add(30 * time.Second)
+	end := time.Now().Add(3 * time.Minute)
 	shown, got := "", ""
 	for time.Now().Before(end) {
 		shown, got = b.Eval(`document.body.dataset.shown`), b.FrameText()

@@ -131,7 +131,7 @@ func (p shownPreview) page(of string) string { return get(p, p.address+"/page/"+
 func (p shownPreview) await(of, text string) {
 	p.Helper()
 	page := p.page(of)
-	for late := time.After(time.Minute); !strings.Contains(page, text); page = p.page(of) {
+	for late := time.After(3 * time.Minute); !strings.Contains(page, text); page = p.page(of) {
 		select {
 		case <-p.events:
 		case <-time.After(100 * time.Millisecond): // what a notebook is about to do is no change of pages

@@ -252,7 +252,7 @@ func cmdReplace(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(text), 0o644))
 }
 
-const awaitTimeout = 90 * time.Second
+const awaitTimeout = 4 * time.Minute
 
 // cmdAwait runs a program again and again until its output matches:
 // `await PATTERN PROGRAM ARGS...`; `! await` until it does not.

@@ -62,7 +62,7 @@ func TestPages_RunNothingOfTheirData(t *testing.T) {
 		web.pages["/unsafe/"+pageName(i)] = []byte(unsafe)
 		web.pages["/published/unsafe/"+pageName(i)] = runner.Secured([]byte(unsafe), &report.Bundle{})
 	}
-	ran, unseen := web.visit(t, func(path string) bool { return !strings.HasPrefix(path, "/unsafe/") }, 30*time.Second)
+	ran, unseen := web.visit(t, func(path string) bool { return !strings.HasPrefix(path, "/unsafe/") }, 3*time.Minute)
 	for address := range ran {
 		t.Errorf("%s ran: %s", address, payloads[pageIndex(address)])
 	}
@@ -70,7 +70,7 @@ func TestPages_RunNothingOfTheirData(t *testing.T) {
 		t.Errorf("nobody looked at %q", unseen)
 	}
 	// So that the silence means something. Some of these go elsewhere, never to be seen.
-	unsafe, _ := web.visit(t, func(path string) bool { return strings.HasPrefix(path, "/unsafe/") }, 3*time.Second)
+	unsafe, _ := web.visit(t, func(path string) bool { return strings.HasPrefix(path, "/unsafe/") }, 6*time.Second)
 	t.Logf("%d of %d payloads run where nothing holds them", len(unsafe), len(payloads))
 	if len(payloads) < 200 || len(unsafe) < 150 {
 		t.Errorf("only %d of %d payloads would run at all", len(unsafe), len(payloads))

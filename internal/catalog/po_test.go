@@ -266,7 +266,7 @@ func (c *Catalog) sorted() []*Message {
 func TestParsePO_TakesLongLinesInStride(t *testing.T) {
 	started := time.Now()
 	mustPO(t, "msgid "+strings.Repeat(`"a" `, 150_000)+"\nmsgstr \"\"\n")
-	if took := time.Since(started); took > 10*time.Second {
+	if took := time.Since(started); took > time.Minute {
 		t.Errorf("%v", took)
 	}
 }

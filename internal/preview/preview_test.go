@@ -264,7 +264,7 @@ func TestWatch_SeesWhatAuthorsDoToFiles(t *testing.T) {
 			if !step.seen {
 				t.Errorf("%s: told of a change", step.what)
 			}
-		case <-time.After(map[bool]time.Duration{true: 10 * time.Second, false: 300 * time.Millisecond}[step.seen]):
+		case <-time.After(map[bool]time.Duration{true: time.Minute, false: 300 * time.Millisecond}[step.seen]):
 			if step.seen {
 				t.Errorf("%s: told of no change", step.what)
 			}
@@ -309,7 +309,7 @@ func TestWatch_FollowsAFolderThatGoesAndComesBack(t *testing.T) {
 	write(t, filepath.Join(folder, "template.html"), "c")
 	select {
 	case <-changes:
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Error("what is written into the folder that came back is not seen")
 	}
 	drain(changes)

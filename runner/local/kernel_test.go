@@ -28,7 +28,7 @@ func TestKernel_EndsAtOnceThoughItsNotebookLeavesChildren(t *testing.T) {
 		if err != nil || failure != nil {
 			t.Fatalf("got %v, %v", failure, err)
 		}
-		if took := time.Since(ran); took > 2*time.Second {
+		if took := time.Since(ran); took > 10*time.Second { // ipykernel would give up after 14
 			t.Errorf("the end took %v", took)
 		}
 	}

@@ -177,7 +177,7 @@ func eventually(t *testing.T, left func() []string) {
 	t.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	for end := time.Now().Add(20 * time.Second); ; <-tick.C {
+	for end := time.Now().Add(2 * time.Minute); ; <-tick.C {
 		remaining := left()
 		if len(remaining) == 0 {
 			return

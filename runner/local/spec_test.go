@@ -128,10 +128,23 @@ func streams(t *testing.T, executed []byte) string {
 // A process in a session of its own outlives the kernel, and holds its standard output.
 func TestKernel_TellsItsDeathWhileAnotherHoldsItsOutput(t *testing.T) {
 	t.Parallel()
+	var problem string
+	for range 5 { // a busy machine may be late at any of the steps, but not each time
+		if problem = tellsDeath(t); problem == "" {
+			return
+		}
+		t.Log(problem)
+	}
+	t.Error(problem)
+}
+
+// tellsDeath returns what is wrong with how a death is told, "" where nothing is.
+func tellsDeath(t *testing.T) (problem string) {
+	t.Helper()
 	ended := filepath.Join(t.TempDir(), "ended")
 	kernel := startSpec(t, writeSpec(t, `
 mkfifo on
-setsid sh -c 'echo > on; sleep 0.3; echo and later; exec sleep 5' &
+setsid sh -c 'echo > on; sleep 0.3; echo and later; exec sleep 20' &
 read -r _ < on
 echo its last words
 touch `+ended+`
@@ -142,14 +155,15 @@ exit 3`))
 		t.Fatal(err)
 	}
 	if took := time.Since(last.ModTime()); took > 1800*time.Millisecond { // less than the wait for its output
-		t.Errorf("it took %s", took)
+		return fmt.Sprintf("it took %s", took)
 	}
 	if want := (runner.Death{Code: runner.KernelDied, Message: "exit status 3"}); death != want {
-		t.Errorf("got %+v, want %+v", death, want)
+		return fmt.Sprintf("got %+v, want %+v", death, want)
 	}
 	if got, want := string(kernel.Log()), "its last words\nand later\n"; got != want {
-		t.Errorf("got the words %q, want %q", got, want)
+		return fmt.Sprintf("got the words %q, want %q", got, want)
 	}
+	return ""
 }
 
 // Each of the kernels speaks the protocol in its own way: xeus does so in C++.
@@ -202,15 +216,15 @@ func TestStartSpec_InterruptsACellThatTakesTooLong(t *testing.T) {
 		code    string
 		message string
 	}{
-		"bash":    {"echo started; sleep 600", "the cell ran longer than 3s"},
-		"python3": {"import time; print('started'); time.sleep(600)", "the cell ran longer than 3s"},
-		"xpython": {"import time; print('started', flush=True); time.sleep(600)", "the cell ran longer than 3s, and its kernel ended when it was interrupted"},
+		"bash":    {"echo started; sleep 600", "the cell ran longer than 8s"},
+		"python3": {"import time; print('started'); time.sleep(600)", "the cell ran longer than 8s"},
+		"xpython": {"import time; print('started', flush=True); time.sleep(600)", "the cell ran longer than 8s, and its kernel ended when it was interrupted"},
 	} {
 		t.Run(kernel, func(t *testing.T) {
 			t.Parallel()
 			k := startSpec(t, findSpec(t, kernel))
 			executed, failure, _, err := runner.ExecuteNotebook(t.Context(), notebookOf(test.code), k.Connection, k.Died, runner.CellsOptions{
-				CellTimeout: 3 * time.Second, Grace: 20 * time.Second, Interrupt: k.Interrupt, Log: logTo(t),
+				CellTimeout: 8 * time.Second, Grace: time.Minute, Interrupt: k.Interrupt, Log: logTo(t),
 			})
 			if err != nil {
 				t.Fatal(err)
@@ -246,7 +260,7 @@ func TestStartSpec_SaysHowAKernelFailsToStart(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			kernel := startSpec(t, writeSpec(t, test.script))
-			_, failure, _, err := runner.ExecuteNotebook(t.Context(), notebookOf("1"), kernel.Connection, kernel.Died, runner.CellsOptions{StartTimeout: 5 * time.Second})
+			_, failure, _, err := runner.ExecuteNotebook(t.Context(), notebookOf("1"), kernel.Connection, kernel.Died, runner.CellsOptions{StartTimeout: 10 * time.Second})
 			if test.code == "" {
 				if err == nil || !strings.Contains(err.Error(), "connect to the kernel: zmtp of channel shell: ") {
 					t.Errorf("got %v, %v; want that it speaks something else", failure, err)

@@ -341,7 +341,7 @@ func TestLoad_AnswersHostileTablesSoon(t *testing.T) {
 					t.Errorf("a long problem: %.500s", p)
 				}
 			}
-			if took := time.Since(start); took > 20*time.Second { // generous: seconds would be a mistake
+			if took := time.Since(start); took > 2*time.Minute { // generous: seconds would be a mistake
 				t.Errorf("took %v", took)
 			}
 		})

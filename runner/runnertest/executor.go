@@ -135,7 +135,7 @@ def background(trusting):
     if not trusting:
         beat('session', start_new_session=True); beat('daemon', start_new_session=True)
         names.extend(['session', 'daemon'])
-    until = time.monotonic() + 20
+    until = time.monotonic() + 60
     while not all(os.path.exists('beat-' + n) for n in names):
         assert time.monotonic() < until, os.listdir('.')
         time.sleep(0.01)

@@ -123,4 +123,4 @@ func closeDuringPut(tr *trial) {
 }
 
 // rowTimeout bounds each wait of the suite.
-const rowTimeout = time.Minute
+const rowTimeout = 3 * time.Minute

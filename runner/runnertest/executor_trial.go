@@ -24,7 +24,7 @@ type trial struct {
 func (tr *trial) spec(env map[string]string) runner.Spec {
 	spec := runner.Spec{
 		Run: runner.RunID("test" + strings.ToLower(rand.Text()[:16])), Generation: 1, Attempt: 1, Report: "report", Asset: "asset",
-		Env: map[string]string{}, Deadline: time.Now().Add(5 * time.Minute),
+		Env: map[string]string{}, Deadline: time.Now().Add(15 * time.Minute),
 	}
 	for name, value := range env {
 		spec.Env[name] = value

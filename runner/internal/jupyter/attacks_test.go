@@ -283,7 +283,7 @@ func survives(t *testing.T, test hostileCase, channel, want string, others *atom
 	}
 	limit := 5 * time.Minute
 	if want == "deadline" {
-		limit = time.Second
+		limit = 3 * time.Second
 	}
 	growth, started, executed := watchHeap(t), time.Now(), others.Load()
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
@@ -315,7 +315,7 @@ func survives(t *testing.T, test hostileCase, channel, want string, others *atom
 	if err := c.Close(); err != nil {
 		t.Error(err)
 	}
-	for end := time.Now().Add(10 * time.Second); others.Load() == executed; runtime.Gosched() {
+	for end := time.Now().Add(time.Minute); others.Load() == executed; runtime.Gosched() {
 		if time.Now().After(end) {
 			t.Fatal("another run stands still")
 		}
@@ -331,7 +331,7 @@ func survives(t *testing.T, test hostileCase, channel, want string, others *atom
 	if grown > heapLimit {
 		t.Errorf("the heap grew by %.1f MB", float64(grown)/1e6)
 	}
-	if took > limit+10*time.Second {
+	if took > limit+time.Minute {
 		t.Errorf("it took %s", took)
 	}
 }

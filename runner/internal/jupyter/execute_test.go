@@ -14,7 +14,7 @@ var quick = timing{probe: 100 * time.Millisecond, silence: 50 * time.Millisecond
 
 func connectFake(t *testing.T, k *fakeKernel, o Options) *Client {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	c, err := Connect(ctx, k.conn, o)
 	if err != nil {
@@ -117,7 +117,7 @@ func TestExecute_DropsPayloadsButNotStatesWhenNobodyConsumes(t *testing.T) {
 	for !c.inbox.holds("execute_reply", c.pending.id) || !c.inbox.holds("status", c.pending.id) { // until all has arrived, unconsumed
 		select {
 		case <-c.inbox.wake:
-		case <-time.After(10 * time.Second):
+		case <-time.After(time.Minute):
 			t.Fatal("the reply never arrived")
 		}
 	}

@@ -220,7 +220,7 @@ func FuzzExecute(f *testing.F) {
 		for _, channel := range []string{channelShell, channelIOPub} {
 			c.inbox.push(event{channel: channel, err: io.EOF}, 0)
 		}
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 		defer cancel()
 		before := -1
 		reply, err := c.Wait(ctx, func(m Message) {

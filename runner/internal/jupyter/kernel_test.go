@@ -91,7 +91,7 @@ func connect(t testing.TB, o Options) (*Client, *process) {
 func connectTo(t testing.TB, p *process, o Options) *Client {
 	t.Helper()
 	o.Dead = p.dead
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	c, err := Connect(ctx, p.conn, o)
 	if err != nil {

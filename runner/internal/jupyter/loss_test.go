@@ -184,13 +184,13 @@ func TestExecute_KeepsOrMisses60000Displays(t *testing.T) {
 		c, g, _ := paused(t, "-m", "ipykernel_launcher")
 		came := make(map[string]int)
 		on := func(m Message) { came[m.Type]++ }
-		c.timing.silence = time.Second
+		c.timing.silence = 3 * time.Second
 		_, err := c.Execute(t.Context(), fmt.Sprintf("for i in range(%d): display({'text/plain': str(i)}, raw=True)", displays), on)
 		g.Unlock()
 		if !errors.Is(err, ErrIdleLost) {
 			t.Errorf("got %v, want ErrIdleLost", err)
 		}
-		c.timing.silence = 2 * time.Second
+		c.timing.silence = 8 * time.Second
 		cells, probes := 1, 1
 		for err != nil { // what is sent before the kernel has room again is lost, too
 			cells++
