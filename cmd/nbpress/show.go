@@ -108,13 +108,23 @@ func fetchCommand(std streams) *cobra.Command {
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return where.find(cmd.Context(), args[0], func(v *ledgerView, d document) error {
-				return fetchRun(cmd.Context(), std.plain(), v, d, cmp.Or(out, string(d.run.ID)))
+				folder := cmp.Or(out, string(d.run.ID))
+				if out == "" && !isName(folder) {
+					return wrongUse(fmt.Errorf("the id in %s:%s, %q, cannot name a folder; name one with --out", d.branch, d.path, folder))
+				}
+				return fetchRun(cmd.Context(), std.plain(), v, d, folder)
 			})
 		},
 	}
 	where.add(cmd)
 	cmd.Flags().StringVar(&out, "out", "", "folder to copy to (default: the run's id)")
 	return cmd
+}
+
+// isName reports whether a text out of the ledger, where others may write, names a file
+// or folder right here.
+func isName(text string) bool {
+	return filepath.IsLocal(text) && filepath.Base(text) == text && text != "." && !strings.HasPrefix(text, "-")
 }
 
 // fetchRun copies everything that a run left into a folder.

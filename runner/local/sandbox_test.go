@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -303,6 +304,7 @@ func TestNew_SweepsSandboxesThatAreHalfMade(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "empty", "lock"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	halfRemoved(t, filepath.Join(dir, "removed"))
 	making, err := os.Open(dir)
 	if err != nil {
 		t.Fatal(err)
@@ -312,13 +314,33 @@ func TestNew_SweepsSandboxesThatAreHalfMade(t *testing.T) {
 		t.Fatal(err)
 	}
 	openExecutor(t, local.Options{Python: python, Dir: dir, Log: logTo(t)})
-	if left := folders(t, dir); len(left) != 2 {
+	if left := folders(t, dir); !slices.Equal(left, []string{"bare", "empty"}) {
 		t.Errorf("while somebody makes a sandbox, %q are left", left)
 	}
 	making.Close()
 	openExecutor(t, local.Options{Python: python, Dir: dir, Log: logTo(t)})
 	if left := folders(t, dir); len(left) != 0 {
 		t.Errorf("left: %q", left)
+	}
+}
+
+// halfRemoved is a sandbox whose agent was killed while it removed it: folders were raised
+// to the top of another, which a notebook had closed.
+func halfRemoved(t *testing.T, box string) {
+	t.Helper()
+	for _, folder := range []string{"work/RAISED/a/b", "work/closed/deep"} {
+		if err := os.MkdirAll(filepath.Join(box, folder), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	err := errors.Join(
+		os.WriteFile(filepath.Join(box, "work", "closed", "deep", "f"), []byte("x"), 0o400),
+		os.Symlink("/etc", filepath.Join(box, "work", "RAISED", "link")),
+		os.Chmod(filepath.Join(box, "work", "closed"), 0),
+		os.WriteFile(filepath.Join(box, "lock"), []byte("4194305\n"), 0o600), // no process has such a number
+	)
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 
