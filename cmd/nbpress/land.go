@@ -253,11 +253,15 @@ func monthBranch(at time.Time) string { return "runs/" + at.Format("2006-01") }
 func slotPath(report string, at time.Time) string { return path.Join(report, runner.SlotName(at)) }
 
 func runPath(m runner.Manifest) string {
-	name := m.Asset
-	if m.Generation > 1 {
-		name += fmt.Sprintf(".g%d", m.Generation)
+	return path.Join(m.Report, m.Slot(), runFile(m.Asset, m.Generation))
+}
+
+// runFile is the file's name of a generation; assetOf reads it.
+func runFile(asset string, generation int) string {
+	if generation > 1 {
+		asset += fmt.Sprintf(".g%d", generation)
 	}
-	return path.Join(m.Report, m.Slot(), name+".yaml")
+	return asset + ".yaml"
 }
 
 func answerPath(r runner.Answer) string {

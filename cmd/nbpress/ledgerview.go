@@ -22,6 +22,13 @@ import (
 // whereFlags say which repository's ledger, and which store, a command looks into.
 type whereFlags struct {
 	config, dir, url string
+	generation       int // of the run that is looked for; 0: the highest
+}
+
+// addRun is add for commands that look for a run.
+func (w *whereFlags) addRun(cmd *cobra.Command) {
+	w.add(cmd)
+	cmd.Flags().IntVar(&w.generation, "generation", 0, "which generation of the run, 1 for the first (default: the newest)")
 }
 
 func (w *whereFlags) add(cmd *cobra.Command) {
@@ -273,6 +280,26 @@ func idOf(report, asset, slot string) (runner.RunID, bool) {
 		return runner.NewOnDemandID(report, asset, request), true
 	}
 	return runner.NewRunID(report, asset, at), true
+}
+
+// generation returns another generation of a run that was found.
+func (v *ledgerView) generation(ctx context.Context, d document, n int) (document, error) {
+	if n == d.run.Generation {
+		return d, nil
+	}
+	tree, err := v.ledger.Tree(ctx, d.branch)
+	if err != nil {
+		return document{}, err
+	}
+	asset, _ := assetOf(d.path)
+	other := document{branch: d.branch, path: path.Join(path.Dir(d.path), runFile(asset, n))}
+	if other.data, err = fs.ReadFile(tree, other.path); err == nil {
+		other.run, err = decodeRun(other.data)
+	}
+	if errors.Is(err, fs.ErrNotExist) || err == nil && (other.run.ID != d.run.ID || other.run.Generation != n) {
+		return document{}, wrongUse(fmt.Errorf("the run %s has no generation %d; its newest is %d", d.run.ID, n, d.run.Generation))
+	}
+	return other, err
 }
 
 const (

@@ -163,6 +163,22 @@ func TestFind_TakesTheSchedulesForTheLatest(t *testing.T) {
 	}
 }
 
+func TestFind_ReturnsTheGenerationThatIsAskedFor(t *testing.T) {
+	a, _, _ := newLandingAgent(t)
+	generations(t, a, "a", monday, "", runner.StatusError, runner.StatusCompleted)
+	v := &ledgerView{ledger: a.ledger}
+	d, err := v.find(t.Context(), "r/a/latest")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n, want := range map[int]string{1: "error", 2: "completed", 3: "", -1: ""} {
+		other, err := v.generation(t.Context(), d, n)
+		if string(other.run.Status) != want || (err == nil) != (want != "") {
+			t.Errorf("generation %d: %q, %v, want %q", n, other.run.Status, err, want)
+		}
+	}
+}
+
 // What stands in the place of a run that is to come, and is of another, gives way.
 func TestLandOutbox_ReplacesWhatSomebodyPutInARunsPlace(t *testing.T) {
 	a, s, _ := newLandingAgent(t)

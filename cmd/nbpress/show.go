@@ -48,7 +48,7 @@ func showCommand(std streams) *cobra.Command {
 			})
 		},
 	}
-	where.add(cmd)
+	where.addRun(cmd)
 	cmd.Flags().StringVar(&output, "output", "text", outputUsage)
 	cmd.Flags().BoolVar(&links, "links", false, "addresses at which anybody can read what the run left")
 	cmd.Flags().DurationVar(&lifetime, "for", 24*time.Hour, "how long links into a bucket work, 168h at most")
@@ -69,7 +69,7 @@ func logsCommand(std streams) *cobra.Command {
 			})
 		},
 	}
-	where.add(cmd)
+	where.addRun(cmd)
 	return cmd
 }
 
@@ -116,7 +116,7 @@ func fetchCommand(std streams) *cobra.Command {
 			})
 		},
 	}
-	where.add(cmd)
+	where.addRun(cmd)
 	cmd.Flags().StringVar(&out, "out", "", "folder to copy to (default: the run's id)")
 	return cmd
 }
@@ -160,6 +160,9 @@ func fetchRun(ctx context.Context, std streams, v *ledgerView, d document, out s
 func (w whereFlags) find(ctx context.Context, ref string, use func(*ledgerView, document) error) error {
 	return w.look(ctx, func(v *ledgerView) error {
 		d, err := v.find(ctx, ref)
+		if err == nil && w.generation != 0 {
+			d, err = v.generation(ctx, d, w.generation)
+		}
 		if err != nil {
 			return err
 		}

@@ -17,7 +17,7 @@ type plainText struct{ out io.Writer }
 // Write implements io.Writer. Each call takes whole characters.
 func (w plainText) Write(p []byte) (int, error) {
 	text := strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) && r != '\n' && r != '\t' {
+		if commands(r) && r != '\n' && r != '\t' {
 			return -1
 		}
 		return r
@@ -27,6 +27,10 @@ func (w plainText) Write(p []byte) (int, error) {
 	}
 	return len(p), nil
 }
+
+// commands reports whether a terminal obeys a character, or orders others by it, so that
+// a line reads as something else than it is.
+func commands(r rune) bool { return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) }
 
 // plain returns the streams for commands that print what is not nbpress's own.
 func (s streams) plain() streams { return streams{s.in, plainText{s.out}, plainText{s.err}, s.seams} }
@@ -51,7 +55,7 @@ func oneLine(text string) string {
 // withoutControls puts something in the place of what a terminal would obey.
 func withoutControls(text string, instead rune) string {
 	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
+		if commands(r) {
 			return instead
 		}
 		return r
@@ -69,7 +73,7 @@ func writeJSON(out io.Writer, value any) error {
 	}
 	var safe strings.Builder
 	for _, r := range whole.String() {
-		if unicode.IsControl(r) && r != '\n' { // in a string: the encoder leaves DEL and what follows it as it is
+		if commands(r) && r != '\n' { // in a string: the encoder leaves DEL and what follows it as it is
 			fmt.Fprintf(&safe, `\u%04x`, r)
 			continue
 		}
