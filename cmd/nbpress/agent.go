@@ -103,7 +103,7 @@ func newAgent(s *station) (_ *agent, err error) {
 	options := runner.Options{
 		Slots: a.c.Executor.Slots, PerReport: a.c.Executor.PerReport, Holder: s.holder, Alone: true,
 		Grace: time.Duration(a.c.Grace), Log: a.log, Recorded: a.recorded.ring, Finished: a.finished,
-		Vault: newVault(a.c, s.engine.secrets), Env: a.c.env,
+		Tokens: s.tokens.minter, Vault: newVault(a.c, s.engine.secrets), Env: a.c.env,
 		Pongo2: selfPongo2(), PlainPages: a.c.Pages.ContentSecurity != nil && !*a.c.Pages.ContentSecurity,
 	}
 	if a.c.Pages.URL != "" {

@@ -59,6 +59,7 @@ type config struct {
 	Secrets map[string]secretConfig `json:"secrets"`
 	Env     map[string]envConfig    `json:"env"`
 
+	Token   tokenConfig             `json:"token"`
 	Listen string          `json:"listen"`
 	State  string          `json:"state"`
 	Grace  strict.Duration `json:"grace"`
@@ -134,6 +135,7 @@ func (c *config) contradictions(doc *strict.Document) []strict.Problem {
 	}
 	problems = append(problems, c.webhookProblems(doc)...)
 	problems = append(problems, c.Store.problems(doc)...)
+	problems = append(problems, c.Token.problems(doc)...)
 	problems = append(problems, c.kubernetesProblems(doc)...)
 	problems = append(problems, c.grantProblems(doc)...)
 	if c.Executor.PerReport > c.Executor.Slots && c.Executor.Slots > 0 {
@@ -208,6 +210,7 @@ func (c *config) complete(dir string) {
 		s.Path = under(dir, s.Path)
 		c.Secrets[name] = s
 	}
+	c.Token.complete(dir)
 	if python := c.Executor.Local.Python; strings.Contains(python, "/") {
 		c.Executor.Local.Python = under(dir, python)
 	}

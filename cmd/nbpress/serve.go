@@ -33,6 +33,7 @@ const (
 //	GET  /metrics   numbers, for Prometheus
 //	GET  /readyz    what is down, if anything
 //	GET  /healthz   the process lives
+//	GET  /.well-known/jwks.json   what the runs' tokens are checked with
 type server struct {
 	http     *http.Server
 	listener net.Listener
@@ -70,6 +71,9 @@ func (s *station) handler() (http.Handler, error) {
 	mux.Handle("GET /metrics", s.metrics.handler())
 	mux.HandleFunc("GET /readyz", s.serveReady)
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") })
+	if s.tokens.signer != nil {
+		mux.HandleFunc("GET "+jwksPath, s.tokens.serveKeys)
+	}
 	secret, err := s.c.Repository.Webhook.read()
 	if err != nil || secret == "" {
 		return mux, err

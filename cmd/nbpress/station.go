@@ -19,6 +19,7 @@ type station struct {
 	store   runner.Store
 	engine  engine
 	seat    seat
+	tokens  tokens
 	metrics *metrics
 	pushed  bell // the repository's host says that something was pushed
 
@@ -41,6 +42,9 @@ func newStation(ctx context.Context, c config, std streams) (_ *station, err err
 	}
 	s.metrics = newMetrics(s.working.Load)
 	if s.store, err = c.Store.open(ctx, s.log); err != nil {
+		return nil, err
+	}
+	if s.tokens, err = c.Token.open(); err != nil {
 		return nil, err
 	}
 	if s.engine, err = openEngine(ctx, c, s.log); err != nil {
