@@ -59,7 +59,7 @@ type config struct {
 	Secrets map[string]secretConfig `json:"secrets"`
 	Env     map[string]envConfig    `json:"env"`
 
-	Token   tokenConfig             `json:"token"`
+	Token  tokenConfig     `json:"token"`
 	Listen string          `json:"listen"`
 	State  string          `json:"state"`
 	Grace  strict.Duration `json:"grace"`
@@ -230,6 +230,7 @@ func (c config) private() []string {
 	for _, s := range c.Secrets {
 		paths = append(paths, s.Path)
 	}
+	paths = append(paths, c.Token.private()...)
 	return append(append(paths, c.Repository.Webhook.SecretFile), c.Store.private()...)
 }
 

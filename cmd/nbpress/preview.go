@@ -45,6 +45,7 @@ place of what the notebook wrote here. Only this machine can see the preview.`,
 	f.StringVar(&flags.window, "window", "", "a window by name, such as last_week")
 	f.StringVar(&flags.python, "python", "", pythonUsage)
 	f.StringArrayVar(&flags.secrets, "secret", nil, secretUsage)
+	f.StringVar(&flags.token, "token", "", tokenUsage)
 	f.IntVar(&port, "port", port, "port of the preview on this machine; 0 takes any")
 	cmd.MarkFlagsMutuallyExclusive("window", "from")
 	cmd.MarkFlagsRequiredTogether("from", "to")
@@ -63,6 +64,10 @@ func runPreview(ctx context.Context, std streams, dir string, flags runFlags, po
 	if err := flags.checkDays(); err != nil {
 		return wrongUse(err)
 	}
+	mint, err := flagTokens(flags.token)
+	if err != nil {
+		return wrongUse(err)
+	}
 	secrets, err := flagVault(flags.secrets)
 	if err != nil {
 		return wrongUse(err)
@@ -78,7 +83,7 @@ func runPreview(ctx context.Context, std streams, dir string, flags runFlags, po
 	jinja2 := runner.NewWarmRenderer(runner.SandboxRenderer{Executor: exec})
 	defer jinja2.Close()
 	p := newPreviewed(dir, flags, exec, jinja2)
-	p.secrets = secrets
+	p.secrets, p.mint = secrets, mint
 	defer p.close()
 	web := preview.New(p)
 	p.changed, p.status = web.Changed, web.Status

@@ -30,7 +30,8 @@ type previewed struct {
 	exec   runner.Executor
 	jinja2 runner.Renderer
 
-	secrets vault // of --secret
+	secrets vault         // of --secret
+	mint    runner.Tokens // of --token
 
 	changed func()            // has the browser show the page anew
 	status  func(text string) // tells it what goes on
@@ -207,7 +208,7 @@ func (p *previewed) job(asset, language string) (runner.Job, error) {
 	return runner.Job{
 		Run: runner.NewRunID(p.bundle.Name, asset, now), Generation: 1, Attempt: 1, Report: p.bundle.Name,
 		Bundle: p.bundle, Asset: about, Languages: []string{language}, Window: window, ScheduledAt: now,
-		Vault: p.secrets,
+		Vault: p.secrets, Tokens: p.mint,
 	}, nil
 }
 

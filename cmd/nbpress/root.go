@@ -78,7 +78,7 @@ the pages to the store and commits a manifest of each run to the ledger.
 
 Write reports:   nbpress new, preview, run, check, messages     (docs/authors.md)
 Parts of them:   nbpress execute, render, schema                (docs/authors.md)
-Operate:         nbpress agent, check-image                     (docs/operations.md)
+Operate:         nbpress agent, check-image, jwks               (docs/operations.md)
 Look into runs:  nbpress list, show, logs, fetch                (docs/reading.md)
 Ask for runs:    nbpress request, backfill, rerun, cancel       (docs/reading.md)
 
@@ -101,7 +101,8 @@ Exit status: 0 done, 1 the report failed, 2 wrong use or invalid bundle, 3 infra
 		agentCommand(std), runCommand(std), executeCommand(std), renderCommand(std), checkCommand(std),
 		newCommand(std), previewCommand(std), messagesCommand(std), schemaCommand(std),
 		listCommand(std), showCommand(std), logsCommand(std), fetchCommand(std),
-		requestCommand(std), backfillCommand(std), rerunCommand(std), cancelCommand(std), checkImageCommand(std), versionCommand(std),
+		requestCommand(std), backfillCommand(std), rerunCommand(std), cancelCommand(std), checkImageCommand(std),
+		jwksCommand(std), versionCommand(std),
 	)
 	for _, cmd := range root.Commands() {
 		cmd.Args = wrongArgs(cmd.Args)

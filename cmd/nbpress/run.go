@@ -28,6 +28,7 @@ type runFlags struct {
 	out, python       string
 	where             personal // its config is "": on this machine
 	secrets           []string
+	token             string
 }
 
 func runCommand(std streams) *cobra.Command {
@@ -65,6 +66,7 @@ brackets, so that a text that nobody can translate, or that has no room, stands 
 	flags.where.flags(cmd, "")
 	cmd.MarkFlagsMutuallyExclusive("python", "config")
 	f.StringArrayVar(&flags.secrets, "secret", nil, secretUsage)
+	f.StringVar(&flags.token, "token", "", tokenUsage+" (default, with --config: as the agent mints it)")
 	cmd.MarkFlagsMutuallyExclusive("window", "from")
 	cmd.MarkFlagsRequiredTogether("from", "to")
 	return cmd
@@ -93,6 +95,10 @@ func runBundle(ctx context.Context, std streams, dir string, flags runFlags) err
 	if err != nil {
 		return wrongUse(err)
 	}
+	mint, err := flags.tokens(bundle)
+	if err != nil {
+		return wrongUse(err)
+	}
 	now := time.Now()
 	window, err := flags.days(bundle, now)
 	if err != nil {
@@ -112,7 +118,7 @@ func runBundle(ctx context.Context, std streams, dir string, flags runFlags) err
 			Run:        runner.NewRunID(bundle.Name, asset.ID, now),
 			Generation: 1, Attempt: 1, Report: bundle.Name, Bundle: bundle, Asset: asset,
 			Languages: flags.languagesOf(bundle, asset), Window: window, ScheduledAt: now,
-			Pongo2: selfPongo2(), Vault: secrets, Progress: show.step,
+			Pongo2: selfPongo2(), Vault: secrets, Tokens: mint, Progress: show.step,
 		})
 		if err == nil {
 			err = write(filepath.Join(out, asset.ID), outcome)
@@ -129,6 +135,27 @@ func runBundle(ctx context.Context, std streams, dir string, flags runFlags) err
 		return &exitError{status: exitReportFailed, err: fmt.Errorf("%d of %d assets failed", failed, len(assets))}
 	}
 	return nil
+}
+
+// tokens returns what mints the token that a report asks for: --token, or what the agent of
+// --config has.
+func (f runFlags) tokens(bundle *report.Bundle) (runner.Tokens, error) {
+	mint, err := flagTokens(f.token)
+	if err == nil && f.token == "" && f.where.config != "" && bundle.Config.Token != "" {
+		c, err := readConfig(f.where.config)
+		if err != nil {
+			return nil, err
+		}
+		t, err := c.Token.open()
+		if err != nil {
+			return nil, err
+		}
+		mint = t.minter
+	}
+	if err == nil && bundle.Config.Token != "" { // before anything is started
+		_, err = mint(bundle.Name, bundle.Config.Token)
+	}
+	return mint, err
 }
 
 // engine returns where to run: the engine of a configuration, or this machine.

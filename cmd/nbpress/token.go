@@ -310,12 +310,3 @@ func flagTokens(flag string) (runner.Tokens, error) {
 	}
 	return func(string, string) (runner.Minter, error) { return static, nil }, nil
 }
-
-// checkToken refuses a report whose token nobody mints before anything is started.
-func checkToken(bundle *report.Bundle, tokens runner.Tokens) error {
-	if bundle.Config.Token == "" {
-		return nil
-	}
-	_, err := tokens(bundle.Name, bundle.Config.Token)
-	return err
-}
