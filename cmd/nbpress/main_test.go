@@ -10,6 +10,7 @@ import (
 
 	"nbpress/internal/testenv"
 	"nbpress/internal/testenv/bucket"
+	"nbpress/internal/testenv/authority"
 )
 
 // TestMain makes the test binary the program itself: as `nbpress` in the scripts, and
@@ -62,6 +63,7 @@ func TestScript(t *testing.T) {
 				"GORACE=atexit_sleep_ms=0",
 			)
 			env.Values[envKey{}] = env.Vars
+			env.Values[authorityKey{}] = new(*authority.Server)
 			return os.MkdirAll(home, 0o755)
 		},
 		Condition: func(condition string) (bool, error) {

@@ -27,6 +27,7 @@ import (
 // scriptCommands are the words that make the scripts readable.
 func scriptCommands(line *bucket.Line) map[string]func(*testscript.TestScript, bool, []string) {
 	return map[string]func(*testscript.TestScript, bool, []string){
+		"authority": cmdAuthority,
 		"await":     cmdAwait,
 		"bundles":   cmdBundles,
 		"commit":    cmdCommit,
@@ -40,6 +41,7 @@ func scriptCommands(line *bucket.Line) map[string]func(*testscript.TestScript, b
 		"processes": cmdProcesses,
 		"replace":   cmdReplace,
 		"terminate": cmdTerminate,
+		"tokens":    cmdTokens,
 		"visit":     cmdVisit,
 	}
 }

@@ -48,7 +48,16 @@ type grant struct {
 
 // New starts a server that ends with the test: with TLS, or without.
 func New(t testing.TB, secure bool) *Server {
-	t.Helper()
+	s := Start(secure)
+	t.Cleanup(s.Close)
+	return s
+}
+
+// Close ends the server.
+func (s *Server) Close() { s.http.Close() }
+
+// Start starts a server: with TLS, or without.
+func Start(secure bool) *Server {
 	s := &Server{tokens: map[string]*grant{}, lifetime: time.Hour}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /token", s.mint)
@@ -70,7 +79,6 @@ func New(t testing.TB, secure bool) *Server {
 		s.http = httptest.NewServer(handler)
 	}
 	s.URL = s.http.URL
-	t.Cleanup(s.http.Close)
 	return s
 }
 
@@ -124,6 +132,17 @@ func (s *Server) Used(token string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.tokens[token].used
+}
+
+// TotalUsed returns how often data was had with any token.
+func (s *Server) TotalUsed() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	total := 0
+	for _, g := range s.order {
+		total += g.used
+	}
+	return total
 }
 
 // Revoked returns how often each token was revoked, in the order of Tokens.
