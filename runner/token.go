@@ -83,7 +83,7 @@ func (p *press) mint(ctx context.Context) (revoke func(), err error) {
 	}
 	return revoke, p.in("token", "", func() error {
 		deadline, _ := ctx.Deadline() // attempt has set one
-		p.token, err = p.minter.Mint(ctx, Claims{
+		minted, err := p.minter.Mint(ctx, Claims{
 			Run: p.job.Run, Generation: p.job.Generation, Attempt: p.job.Attempt, Report: p.job.Report,
 			Asset: p.job.Asset.ID, Window: p.job.Window, Languages: p.job.Languages, Deadline: deadline,
 		})
@@ -91,7 +91,8 @@ func (p *press) mint(ctx context.Context) (revoke func(), err error) {
 			return ctx.Err() // the run's own time is up, or somebody ended it
 		}
 		if err == nil {
-			err = p.token.check()
+			p.token = minted // and is revoked also if it cannot be used
+			err = minted.check()
 		}
 		if err != nil {
 			return &Failure{Code: TokenFailed, Message: err.Error()}
