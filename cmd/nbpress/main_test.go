@@ -9,8 +9,8 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"nbpress/internal/testenv"
-	"nbpress/internal/testenv/bucket"
 	"nbpress/internal/testenv/authority"
+	"nbpress/internal/testenv/bucket"
 )
 
 // TestMain makes the test binary the program itself: as `nbpress` in the scripts, and
