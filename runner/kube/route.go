@@ -1,6 +1,7 @@
 package kube
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -244,7 +245,11 @@ func newTunnel(conn httpstream.Connection, data, failures httpstream.Stream) *tu
 				close(t.spoke)
 				silent = false
 			}
-			if _, writeErr := far.Write(buffer[:n]); err != nil || writeErr != nil {
+			if n > 0 { // a pipe waits for a reader of nothing, too
+				_, writeErr := far.Write(buffer[:n])
+				err = cmp.Or(err, writeErr)
+			}
+			if err != nil {
 				return
 			}
 		}

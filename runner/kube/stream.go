@@ -21,6 +21,7 @@ import (
 type execer struct {
 	config                    *rest.Config
 	namespace, pod, container string
+	spdyOnly                  bool // as where something on the way knows no WebSockets
 }
 
 // errRefused is of a command that the cluster did not even start, and will not if it is
@@ -83,6 +84,9 @@ func (e execer) try(ctx context.Context, argv []string, stdin io.Reader, stdout,
 		return false, err
 	}
 	executor, err := remotecommand.NewFallbackExecutor(overWebSocket, overSPDY, isNoWebSocket)
+	if e.spdyOnly {
+		executor = overSPDY
+	}
 	if err != nil {
 		return false, err
 	}
