@@ -25,12 +25,13 @@ import (
 // the key as well.
 
 const (
-	longestLine  = 4096 // bytes of a line, as in warden.py
-	longestWords = 1000 // bytes of what the warden says in words
-	leashPause   = 50 * time.Millisecond
-	proofTimeout = 10 * time.Second // of the greeting, once somebody listens
-	pingEvery    = 10 * time.Second
-	silentFor    = 90 * time.Second // then the leash counts as lost; as in warden.py
+	longestLine   = 4096 // bytes of a line, as in warden.py
+	longestWords  = 1000 // bytes of what the warden says in words
+	leashPause    = 50 * time.Millisecond
+	proofTimeout  = 10 * time.Second // of the greeting, once somebody listens
+	pingEvery     = 10 * time.Second
+	answerTimeout = 100 * time.Second // of a command; the warden itself gives up earlier
+	silentFor     = 90 * time.Second  // then the leash counts as lost; as in warden.py
 )
 
 // errLeashLost is what is left of a leash when its connection has ended.
@@ -354,6 +355,9 @@ func (l *leash) ask(ctx context.Context, command, want string) error {
 		}
 		return nil
 	case <-l.over:
+		return l.reason()
+	case <-time.After(answerTimeout):
+		l.drop(fmt.Errorf("the warden did not answer %q in %v", command, answerTimeout))
 		return l.reason()
 	case <-ctx.Done():
 		l.drop(context.Cause(ctx))
