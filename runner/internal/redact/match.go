@@ -52,6 +52,23 @@ func (m *matcher) insert(text string, secret int) {
 	m.patterns[first] = append(m.patterns[first], pattern{text, secret})
 }
 
+// any reports whether a pattern is in text.
+func (m *matcher) any(text []byte) bool {
+	for i := 0; i+8 <= len(text); i++ {
+		first := binary.LittleEndian.Uint64(text[i:])
+		h := hash(first)
+		if m.seen[h/64]&(1<<(h%64)) == 0 {
+			continue
+		}
+		for _, p := range m.patterns[first] {
+			if end := i + len(p.text); end <= len(text) && string(text[i:end]) == p.text {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // scan calls found for every pattern at every place of text.
 func (m *matcher) scan(text []byte, found func(from, to, secret int)) {
 	for i := 0; i+8 <= len(text); i++ {

@@ -69,8 +69,7 @@ func New(secrets ...Secret) (*Redactor, error) {
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)
 	}
-	slices.SortFunc(r.views, func(a, b view) int { return a.order - b.order })
-	r.views = slices.CompactFunc(r.views, func(a, b view) bool { return a.order == b.order })
+	r.views = joinViews(r.views, secrets)
 	return r, nil
 }
 
@@ -206,13 +205,17 @@ func (r *Redactor) find(text []byte) []hit {
 		return nil
 	}
 	var hits []hit
+	var rooms [viewsDeep][]byte
 	for start := 0; start < len(text); start += block {
 		from := max(0, start-lead)
 		for from > 0 && from > start-2*lead && text[from-1] == '\\' { // what they escape goes by how many they are
 			from--
 		}
 		part := text[from:min(len(text), start+block)]
-		r.look(part, nil, 2, func(h hit) {
+		if !r.shows(part, r.views, &rooms, viewsDeep) {
+			continue
+		}
+		r.look(part, nil, r.views, viewsDeep, func(h hit) {
 			hits = append(hits, hit{h.from + from, h.to + from, h.secret})
 		})
 	}
@@ -233,9 +236,34 @@ func (r *Redactor) find(text []byte) []hit {
 	return merged
 }
 
+// viewsDeep is how many views are looked through one upon the other.
+const viewsDeep = 2
+
+// shows reports whether look would find anything. It is what nearly all texts need alone, and
+// costs little of the memory and the time. Rooms are for what views make of a text.
+func (r *Redactor) shows(text []byte, views []view, rooms *[viewsDeep][]byte, depth int) bool {
+	if r.index.any(text) {
+		return true
+	}
+	if depth == 0 {
+		return false
+	}
+	for _, v := range views {
+		seen, changed := v.text(text, rooms[depth-1])
+		if !changed {
+			continue
+		}
+		rooms[depth-1] = seen
+		if r.shows(seen, v.behind(views), rooms, depth-1) {
+			return true
+		}
+	}
+	return false
+}
+
 // look finds values in a text, and in what views make of it. At says where the bytes of
 // text stand in the text that hits are of; nil: there.
-func (r *Redactor) look(text []byte, at []place, depth int, found func(hit)) {
+func (r *Redactor) look(text []byte, at []place, views []view, depth int, found func(hit)) {
 	r.index.scan(text, func(from, to, secret int) {
 		if at != nil {
 			from, to = int(at[from].from), int(at[to-1].to)
@@ -245,7 +273,7 @@ func (r *Redactor) look(text []byte, at []place, depth int, found func(hit)) {
 	if depth == 0 {
 		return
 	}
-	for _, v := range r.views {
+	for _, v := range views {
 		seen, places := v.of(text)
 		if seen == nil {
 			continue
@@ -255,7 +283,7 @@ func (r *Redactor) look(text []byte, at []place, depth int, found func(hit)) {
 				places[i] = place{at[p.from].from, at[p.to-1].to}
 			}
 		}
-		r.look(seen, places, depth-1, found)
+		r.look(seen, places, v.behind(views), depth-1, found)
 	}
 }
 

@@ -3,6 +3,7 @@ package redact
 import (
 	"bytes"
 	"html"
+	"slices"
 	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -24,15 +25,86 @@ func viewsFor(value string) []view {
 		{2, "%", readPercent},
 		{3, "&", readEntity},
 		{4, "\x1b", readColour},
-		{5, " \t\r\n", func([]byte, []byte) (int, []byte) { return 1, nil }},
+		{squeezing, " \t\r\n", func([]byte, []byte) (int, []byte) { return 1, nil }},
 	}
 	if strings.Contains(value, " ") {
-		views = append(views, view{6, "%+", readForm})
+		views = append(views, view{5, "%+", readForm})
 	}
 	if !isASCII(value) {
-		views = append(views, view{7, "\\", readLatin})
+		views = append(views, view{6, "\\", readLatin})
 	}
 	return views
+}
+
+// squeezing is the view without blanks. None is looked through behind it.
+const squeezing = 9
+
+// joinViews returns each view once. Where no secret holds what an escape begins with, one
+// view undoes all ways of escaping at once: it cannot undo what is no escape of a secret.
+func joinViews(views []view, secrets []Secret) []view {
+	slices.SortFunc(views, func(a, b view) int { return a.order - b.order })
+	views = slices.CompactFunc(views, func(a, b view) bool { return a.order == b.order })
+	for _, s := range secrets {
+		if strings.ContainsAny(s.Value, escapes) {
+			return views
+		}
+	}
+	views = slices.DeleteFunc(views, func(v view) bool { return v.order <= 4 })
+	return append([]view{{0, escapes, readAny}}, views...)
+}
+
+// escapes are the bytes that an escape can begin with.
+const escapes = "\\%&\x1b"
+
+// readAny reads what any of the other views would.
+func readAny(text, room []byte) (int, []byte) {
+	switch text[0] {
+	case '\\':
+		return readBackslash(text, room)
+	case '%':
+		return readPercent(text, room)
+	case '&':
+		return readEntity(text, room)
+	}
+	return readColour(text, room)
+}
+
+// behind returns the views that are looked through behind this one.
+func (v view) behind(views []view) []view {
+	if v.order == squeezing {
+		return nil
+	}
+	return views
+}
+
+// text is of without the places, written into room.
+func (v view) text(text, room []byte) (seen []byte, changed bool) {
+	i := bytes.IndexAny(text, v.first)
+	if i < 0 {
+		return room, false
+	}
+	var begins [256]bool
+	for _, c := range []byte(v.first) {
+		begins[c] = true
+	}
+	var short [8]byte
+	seen = slices.Grow(room[:0], len(text))
+	from := 0 // what is not in seen yet
+	for i < len(text) {
+		if !begins[text[i]] {
+			i++
+			continue
+		}
+		n, stands := v.read(text[i:], short[:0])
+		if n == 0 {
+			i++
+			continue
+		}
+		seen = append(append(seen, text[from:i]...), stands...)
+		i += n
+		from, changed = i, true
+	}
+	return append(seen, text[from:]...), changed
 }
 
 func isASCII(s string) bool {
