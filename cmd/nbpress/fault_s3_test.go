@@ -115,7 +115,8 @@ func (r *rig) claims() []string {
 	return slices.DeleteFunc(keys, func(key string) bool { return !claimKey.MatchString(key) })
 }
 
-// The line breaks after each 30 KB, or after each two seconds.
+// Every connection breaks after 30 KB, or every third is reset after half a second in
+// which nothing came.
 func TestFaults_LineThatBreaks(t *testing.T) {
 	needFaults(t)
 	server := bucket.Start(t)
@@ -124,7 +125,9 @@ func TestFaults_LineThatBreaks(t *testing.T) {
 			l.Spoil("upstream", "limit_data", map[string]any{"bytes": 30_000})
 			l.Spoil("downstream", "limit_data", map[string]any{"bytes": 30_000})
 		},
-		"time": func(l *bucket.Line) { l.Spoil("downstream", "reset_peer", map[string]any{"timeout": 2000}) },
+		"time": func(l *bucket.Line) {
+			l.SpoilSome(0.33, "downstream", "reset_peer", map[string]any{"timeout": 500})
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			line := server.Line(t)

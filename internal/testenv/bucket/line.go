@@ -43,7 +43,12 @@ func (l *Line) Mend() {
 // Spoil adds a toxic to what flows in a direction, "upstream" to the server or
 // "downstream" from it. https://github.com/Shopify/toxiproxy#toxics lists the kinds.
 func (l *Line) Spoil(direction, kind string, attributes map[string]any) {
-	l.ask(l.own+"/toxics", map[string]any{"type": kind, "stream": direction, "toxicity": 1.0, "attributes": attributes})
+	l.SpoilSome(1, direction, kind, attributes)
+}
+
+// SpoilSome does that to a share of the connections, from 0 to 1, chosen at random.
+func (l *Line) SpoilSome(share float64, direction, kind string, attributes map[string]any) {
+	l.ask(l.own+"/toxics", map[string]any{"type": kind, "stream": direction, "toxicity": share, "attributes": attributes})
 }
 
 func (l *Line) ask(url string, body any) {
