@@ -63,8 +63,14 @@ type Server struct {
 // Start starts a server, which ends with the test. Flags are versitygw's.
 func Start(t testing.TB, flags ...string) *Server {
 	t.Helper()
+	return StartAt(t, "127.0.0.1", flags...)
+}
+
+// StartAt is Start at another address of this machine, for who is not on it.
+func StartAt(t testing.TB, host string, flags ...string) *Server {
+	t.Helper()
 	root := t.TempDir()
-	s := &Server{t: t, Address: freeAddress(t), Dir: filepath.Join(root, "data", Bucket), Log: filepath.Join(root, "versitygw.log")}
+	s := &Server{t: t, Address: freeAddress(t, host), Dir: filepath.Join(root, "data", Bucket), Log: filepath.Join(root, "versitygw.log")}
 	s.URL = "http://" + s.Address
 	if err := os.MkdirAll(s.Dir, 0o755); err != nil {
 		t.Fatal(err)
@@ -103,9 +109,9 @@ func program(t testing.TB, name string) string {
 	return path
 }
 
-func freeAddress(t testing.TB) string {
+func freeAddress(t testing.TB, host string) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
 	if err != nil {
 		t.Fatal(err)
 	}

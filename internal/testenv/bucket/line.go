@@ -21,7 +21,8 @@ type Line struct {
 // Line lays a line to the server, good for now.
 func (s *Server) Line(t testing.TB) *Line {
 	t.Helper()
-	host, control, entry := "127.0.0.1", freeAddress(t), freeAddress(t)
+	host := "127.0.0.1"
+	control, entry := freeAddress(t, host), freeAddress(t, host)
 	_, port := control[:len(host)], control[len(host)+1:]
 	p := start(t, filepath.Join(t.TempDir(), "toxiproxy.log"), program(t, "toxiproxy-server"), "-host", host, "-port", port)
 	t.Cleanup(p.end)
