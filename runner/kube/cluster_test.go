@@ -27,15 +27,15 @@ const patience = 5 * time.Minute
 
 // cluster is a namespace of a test's own on the cluster of $KUBECONFIG.
 type cluster struct {
-	*testing.T
+	testing.TB
 	kubeconfig, namespace, image string
 	client                       *client // the test's own, with all rights
 }
 
 // onCluster skips a test where there is no cluster to run it on.
-func onCluster(t *testing.T) *cluster {
+func onCluster(t testing.TB) *cluster {
 	t.Helper()
-	c := &cluster{T: t, kubeconfig: os.Getenv("KUBECONFIG"), image: os.Getenv("NBPRESS_E2E_IMAGE"),
+	c := &cluster{TB: t, kubeconfig: os.Getenv("KUBECONFIG"), image: os.Getenv("NBPRESS_E2E_IMAGE"),
 		namespace: "nbpress-" + strings.ToLower(rand.Text()[:10])}
 	if c.kubeconfig == "" || c.image == "" {
 		t.Skip("KUBECONFIG and NBPRESS_E2E_IMAGE name no cluster and no image; make e2e does")

@@ -271,7 +271,7 @@ while True:
 }
 
 // kernelOn starts a kernel in a sandbox and connects to it.
-func kernelOn(t *testing.T, box *sandbox) *jupyter.Client {
+func kernelOn(t testing.TB, box *sandbox) *jupyter.Client {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
