@@ -56,7 +56,7 @@ func TestCode_RetriesInfrastructureAlone(t *testing.T) {
 		{runner.NodeLost, runner.FaultPlatform, true},
 		{runner.StoreFailed, runner.FaultPlatform, true},
 		{runner.SecretMissing, runner.FaultPlatform, false}, // only a person can grant it
-		{runner.TokenFailed, runner.FaultPlatform, false},   // nothing mints one yet
+		{runner.TokenFailed, runner.FaultPlatform, true},    // its endpoint may be away
 		{runner.Internal, runner.FaultPlatform, true},
 		{"of_a_newer_agent", runner.FaultPlatform, true}, // as internal
 		{"", runner.FaultPlatform, true},

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -46,8 +47,13 @@ type ledgerView struct {
 	pages  string             // where people see the store's folder pages/; "": not known
 }
 
+// collectAt is how much the heap may grow between two collections, in percent, for
+// commands that look into a ledger and end: a month is much to read and little to keep.
+const collectAt = 300
+
 // look opens the ledger for as long as read reads it.
 func (w whereFlags) look(ctx context.Context, read func(*ledgerView) error) (err error) {
+	defer debug.SetGCPercent(debug.SetGCPercent(collectAt))
 	at, err := w.where(ctx)
 	if err != nil {
 		return err

@@ -376,7 +376,7 @@ func cmdMeasure(ts *testscript.TestScript, neg bool, args []string) {
 	for running := true; running; {
 		select {
 		case <-tick.C: // the system's own count would include the kernels, its children
-			peak = max(peak, peakMemory(cmd.Process.Pid))
+			peak = max(peak, memoryOf(cmd.Process.Pid, "VmHWM"))
 		case err := <-ended:
 			ts.Check(err)
 			running = false
@@ -388,16 +388,16 @@ func cmdMeasure(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// peakMemory is the most memory that a process ever had, in KiB; 0 where it is gone.
-func peakMemory(pid int) int64 {
+// memoryOf is a line of a process' status, in KiB: VmHWM is the most memory that it ever
+// had, RssAnon what it has now but for pages of files; 0 where it is gone.
+func memoryOf(pid int, line string) (kib int64) {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		return 0
 	}
-	_, line, _ := strings.Cut(string(status), "VmHWM:")
-	var peak int64
-	_, _ = fmt.Sscan(line, &peak) // stays 0 where there is no such line
-	return peak
+	_, rest, _ := strings.Cut(string(status), "\n"+line+":")
+	_, _ = fmt.Sscan(rest, &kib) // stays 0 where there is no such line
+	return kib
 }
 
 // envKey is where Setup leaves the script's environment.
