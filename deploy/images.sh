@@ -78,7 +78,7 @@ python_image() {
 }
 
 agent_image() {
-	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o build/agent-image/nbpress ./cmd/nbpress
+	CGO_ENABLED=0 go build -ldflags '-s -w' -o build/agent-image/nbpress ./cmd/nbpress
 	cp /etc/ssl/certs/ca-certificates.crt build/agent-image/
 	images build -q --isolation chroot -t localhost/nbpress-agent:dev -f deploy/agent-image/Dockerfile build/agent-image
 	save localhost/nbpress-agent:dev build/agent-image.tar
