@@ -101,7 +101,7 @@ func storeDependency(store runner.Store) *dependency {
 type readiness []*dependency
 
 // answer says how everything stands, a line each, and whether all of it is well.
-func (r readiness) answer(ctx context.Context) (text string, well bool) {
+func (r readiness) answer(ctx context.Context, working bool) (text string, well bool) {
 	states := make([]error, len(r))
 	since := make([]time.Time, len(r))
 	var asking sync.WaitGroup
@@ -113,7 +113,7 @@ func (r readiness) answer(ctx context.Context) (text string, well bool) {
 	well = true
 	for i, d := range r {
 		switch {
-		case states[i] != nil:
+		case states[i] != nil && (working || !since[i].IsZero()): // who stands by has not asked
 			well = false
 			fmt.Fprintf(&lines, "%s: down: %s", d.name, briefly(states[i]))
 		case since[i].IsZero():
@@ -138,13 +138,14 @@ func briefly(err error) string {
 // serveReady answers /readyz: what is down, and whether this agent works or stands by,
 // which is no lack of readiness.
 func (s *station) serveReady(w http.ResponseWriter, r *http.Request) {
-	text, well := s.readiness.answer(r.Context())
+	working := s.working.Load() != nil
+	text, well := s.readiness.answer(r.Context(), working)
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	if !well {
 		w.WriteHeader(http.StatusServiceUnavailable)
 	}
 	role := "stands by: another agent is at work, or none could begin"
-	if s.working.Load() != nil {
+	if working {
 		role = "works"
 	}
 	fmt.Fprintf(plainText{w}, "%sagent: %s\n", text, role)
