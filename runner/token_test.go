@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync"
 	"testing"
@@ -165,5 +166,60 @@ func TestPress_ClaimsWhatTheAttemptIs(t *testing.T) {
 	}
 	if text := fmt.Sprintf("%v %+v %s", runner.Token{Value: "abc"}, runner.Token{Value: "abc"}, runner.Token{Value: "abc"}); strings.Contains(text, "abc") {
 		t.Errorf("a token shows itself: %s", text)
+	}
+}
+
+// A kernel that is not Python's has no environment that could be set after its start.
+func TestPress_PutsATokenIntoTheEnvironmentOfPythonAlone(t *testing.T) {
+	t.Parallel()
+	b := bundleOf("plant-1")
+	b.Config.Token, b.Config.TokenEnv = "jwt", "DATA_TOKEN"
+	ran := false
+	exec := &faulty{FakeExecutor: runnertest.FakeExecutor{OnCell: func(context.Context, runner.Spec, string) (map[string][]byte, error) {
+		ran = true
+		return nil, nil
+	}}}
+	m := &mint{value: "token-0123456789", exec: exec}
+	job := jobOf(b)
+	job.Tokens = m.tokens
+	outcome, err := runner.Press(t.Context(), exec, job)
+	if err != nil || outcome.Failure == nil || outcome.Failure.Code != runner.TokenFailed {
+		t.Fatal(err, outcome.Failure)
+	}
+	want := "the token can be put into the environment variable DATA_TOKEN of Python kernels only, and this one runs fake: use $TOKEN in an #Environment cell"
+	if got := outcome.Failure.Message; got != want || ran || m.revoked != 1 {
+		t.Errorf("got %s\nwant %s\na cell ran: %v, revoked %d times", got, want, ran, m.revoked)
+	}
+}
+
+// A run whose token is not to be had is tried again, but not where nobody grants one.
+func TestRunner_TriesATokenAgain(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		kind     string
+		attempts int
+	}{"away": {"jwt", 3}, "not granted": {"http", 1}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			exec := &faulty{}
+			m := &mint{refuse: errors.New("it is not reached"), exec: exec}
+			b := bundleOf("plant-1")
+			b.Config.Token = test.kind
+			finished := make(chan runner.Manifest, 1)
+			r := runner.New(exec, &runnertest.Memory{}, runner.Options{Tokens: m.tokens, Log: slog.New(slog.DiscardHandler), Finished: func(m runner.Manifest) { finished <- m }})
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			if err := r.Submit(ctx, slotOf(b, 6)); err != nil {
+				t.Fatal(err)
+			}
+			ended := make(chan error, 1)
+			go func() { ended <- r.Run(ctx) }()
+			manifest := <-finished
+			cancel()
+			<-ended
+			if got := len(manifest.Attempts); got != test.attempts || manifest.Error.Code != runner.TokenFailed {
+				t.Errorf("%d attempts, %v, want %d", got, manifest.Error, test.attempts)
+			}
+		})
 	}
 }
