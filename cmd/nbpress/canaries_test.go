@@ -107,11 +107,33 @@ text = '\n'.join(all)
 `
 
 func TestSecrets_CanariesGetNowhere(t *testing.T) {
+	sing(t, fmt.Sprintf("executor: {slots: 2, local: {dir: boxes, python: %s}}\n", testenv.Python(t)), "")
+}
+
+func TestE2E_CanariesGetNowhere(t *testing.T) {
+	c := onCluster(t)
+	object, err := json.Marshal(map[string]any{
+		"apiVersion": "v1", "kind": "Secret", "metadata": map[string]any{"name": "canaries"}, "stringData": canaries(),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.apply(string(object))
+	sing(t, c.executor(2), "canaries")
+}
+
+// sing runs reports that write every canary in every encoding through every channel, and
+// looks for them in all that an agent leaves. Object is a Secret that holds them as well; ""
+// for none.
+func sing(t *testing.T, executor, object string) {
 	reports := map[string]string{
 		"channels": shows + `
 import time
 from IPython.display import HTML, JSON, Markdown, display, update_display, clear_output
-import ipywidgets
+try:
+    import ipywidgets
+except ImportError:
+    ipywidgets = None
 print(text); print(text, file=sys.stderr)
 for piece in all:
     sys.stdout.write(piece[:5]); sys.stdout.flush(); sys.stderr.write('.'); sys.stderr.flush()
@@ -121,10 +143,11 @@ display({'text/plain': text, 'application/x-own': {'deep': [all, {'n': text}]}},
 display('soon', display_id='d'); update_display(text, display_id='d')
 for number in ('CANARY_01',):
     display({'application/json': int(os.environ[number])}, raw=True)
-widget = ipywidgets.HTML(value=text, description=all[0]); display(widget)
-out = ipywidgets.Output(); display(out)
-with out:
-    print(text); display(HTML(text))
+if ipywidgets:
+    widget = ipywidgets.HTML(value=text, description=all[0]); display(widget)
+    out = ipywidgets.Output(); display(out)
+    with out:
+        print(text); display(HTML(text))
 os.write(1, text.encode()); os.write(2, text.encode())
 for stream in (sys.stdout, sys.stderr):
     os.write(getattr(stream, '_original_stdstream_copy', stream.fileno()), text.encode() + b'\n')
@@ -182,7 +205,9 @@ open(os.environ['CANARY_02'] + ".csv", "w").write("x")
 	for name, value := range secrets {
 		names = append(names, name)
 		granted := map[string]any{"from": "env", "name": "OF_" + name, "reports": []string{"*"}}
-		if len(names)%2 == 0 {
+		if object != "" && len(names)%3 == 0 {
+			granted = map[string]any{"from": "kubernetes", "secret": object, "key": name, "reports": []string{"*"}}
+		} else if len(names)%2 == 0 {
 			granted = map[string]any{"from": "file", "path": "secret-" + name, "reports": []string{"*"}}
 			writeAll(t, filepath.Join(dir, "secret-"+name), []byte(value+"\n"))
 		} else {
@@ -209,12 +234,12 @@ open(os.environ['CANARY_02'] + ".csv", "w").write("x")
 	mergeFolder(t, work, time.Now().Add(-25*time.Hour), filepath.Join(dir, "reports.git"))
 	settings, err := yaml.Marshal(map[string]any{
 		"repository": map[string]any{"url": "reports.git"}, "store": map[string]any{"dir": "store"}, "state": "state",
-		"executor": map[string]any{"slots": 2, "local": map[string]any{"dir": "boxes", "python": testenv.Python(t)}}, "secrets": configured, "log": map[string]any{"level": "debug"},
+		"secrets": configured, "log": map[string]any{"level": "debug"},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	writeAll(t, filepath.Join(dir, "nbpress.yaml"), settings)
+	writeAll(t, filepath.Join(dir, "nbpress.yaml"), append(settings, executor...))
 	status, stdout, stderr := command(t, "agent", "--config", filepath.Join(dir, "nbpress.yaml"), "--once")
 	if status != 0 {
 		t.Fatalf("exit status %d\n%.4000s", status, stderr)

@@ -45,6 +45,8 @@ var limits = [...]struct {
 	{"list of that month, by URL", "BenchmarkLook/list", time.Second},
 	{"list of that month, from a clone", "BenchmarkLook/list_clone", time.Second},
 	{"list of all errors of that month", "BenchmarkLook/list_errors", time.Second},
+	{"32 MB of prints searched for 20 secrets", "BenchmarkRedact_Prints/plain", 2 * time.Second},
+	{"the same, full of escapes", "BenchmarkRedact_Prints/escapes", 5 * time.Second},
 	{"show of a run of that month, by its id", "BenchmarkLook/show_id", time.Second},
 	{"show of a run of that month, the latest", "BenchmarkLook/show_latest", time.Second},
 }
