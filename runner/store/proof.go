@@ -77,16 +77,16 @@ func (s *S3) refusesTwice(ctx context.Context, as tries) error {
 func (s *S3) unfit() error { return fmt.Errorf("bucket %s: %w", s.where, ErrUnfit) }
 
 // Ready returns nil where the bucket can be used, else what is wrong with it: ErrUnfit,
-// perhaps wrapped, if that will not change. It asks the server once.
+// perhaps wrapped, if that will not change. It asks a few times.
 func (s *S3) Ready(ctx context.Context) error {
-	if err := s.prove(ctx, once()); err != nil {
+	if err := s.prove(ctx, briefly()); err != nil {
 		return err
 	}
 	object, err := s.own(markerKey)
 	if err != nil {
 		return err
 	}
-	return s.tryAs(ctx, once(), "read the store", func(ctx context.Context) error {
+	return s.tryAs(ctx, briefly(), "read the store", func(ctx context.Context) error {
 		_, err := s.read(ctx, object)
 		if isMissing(err) { // somebody has tidied up
 			return nil

@@ -55,7 +55,6 @@ func TestS3_SaysWhatIsWrong(t *testing.T) {
 		{"another region", nil, store.S3Options{Endpoint: redirect}, "the bucket is in another region (PermanentRedirect; "},
 		{"clock", nil, store.S3Options{Endpoint: skewed}, "the clocks of this machine and of the server differ too much"},
 		{"nobody there", nil, store.S3Options{Endpoint: "http://" + gone.Addr().String()}, "the server cannot be reached: connect: connection refused"},
-		{"no such host", nil, store.S3Options{Endpoint: "http://bucket.invalid"}, "the name bucket.invalid cannot be found"},
 		{"certificate of nobody", nil, store.S3Options{Endpoint: secure.URL}, "name its authority in ca_file"},
 		{"certificate of another", nil, store.S3Options{Endpoint: strings.Replace(secure.URL, "127.0.0.1", "localhost", 1), CAFile: authority}, "the server's certificate is for another name"},
 		{"no TLS", nil, store.S3Options{Endpoint: strings.Replace(server.URL, "http:", "https:", 1)}, "the server does not speak TLS at this address"},
@@ -74,7 +73,7 @@ func TestS3_SaysWhatIsWrong(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			s.Hasten(minPart, 2)
+			s.Hasten(minPart, 5)
 			_ = s.Ready(t.Context()) // the SDK learns the server's clock
 			_, getting := s.Get(t.Context(), "runs/x")
 			for call, err := range map[string]error{"Ready": s.Ready(t.Context()), "Put": s.Put(t.Context(), "runs/x", nil), "Get": getting} {
@@ -178,14 +177,16 @@ func TestS3_SaysWhatWasWrongWhenTimeIsUp(t *testing.T) {
 	bucket.Setenv(t)
 	server := bucket.Start(t)
 	s := open(t, server.URL, "")
+	s.Hasten(minPart, 1000)
 	server.End()
-	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
 	_, err := s.Get(ctx, "runs/x")
 	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "cannot be reached") {
 		t.Errorf("Get() = %v", err)
 	}
 	server.Begin()
+	s.Hasten(minPart, 9)
 	if _, err := s.Get(t.Context(), "runs/x"); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("Get() = %v once the server is back", err)
 	}

@@ -30,8 +30,11 @@ type tries struct {
 // outlast is the caller's to deal with.
 func patiently() tries { return tries{most: 9, first: 100 * time.Millisecond, last: 3 * time.Second} }
 
-// once is for who wants to know how things are.
-func once() tries { return tries{most: 1, first: 1, last: 1} }
+// briefly is for who wants to know how things are: a server that refuses before it has
+// heard all may break the connection before it says why.
+func briefly() tries {
+	return tries{most: 3, first: 50 * time.Millisecond, last: 100 * time.Millisecond}
+}
 
 // try does something until it succeeds, is refused for good, was tried often enough, or
 // ctx ends. The error says what was being done, and why it did not work out: where ctx
