@@ -52,7 +52,7 @@ scripts: venv ## only the scripts that use the program as people do
 	go test $(RACE) $(GOTESTFLAGS) -run TestScript ./cmd/nbpress
 
 e2e: venv s3server ## run the scenarios on a real Kubernetes: of KUBECONFIG, else one started here (root); E2E=part of a name
-	deploy/e2e.sh $(if $(E2E),-only '$(E2E)')
+	deploy/e2e.sh $(if $(RACE),,-race=false) $(if $(E2E),-only '$(E2E)')
 
 lint: ## gofmt, go vet, staticcheck, module files: anything to say is a failure
 	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { \

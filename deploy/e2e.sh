@@ -2,7 +2,7 @@
 # Runs the scenarios on a cluster: the one of $KUBECONFIG (kind, minikube, your own),
 # else the development cluster, which is started and ended if it does not run.
 #
-#   deploy/e2e.sh [-only PATTERN] [-parallel N]
+#   deploy/e2e.sh [-only PATTERN] [-parallel N] [-race=false]
 #
 #   KUBECONFIG               the cluster; it must have, or be able to pull, the images:
 #   NBPRESS_E2E_IMAGE        of reports (localhost/nbpress-kernel:dev)

@@ -36,9 +36,9 @@ func (r results) failed() int  { return r.count("fail") }
 func (r results) skipped() int { return r.count("skip") }
 
 // test runs the scenarios, tells of each as it ends, and of a failed one all it said.
-func test(ctx context.Context, out io.Writer, only string, atOnce int) (results, error) {
-	cmd := exec.CommandContext(ctx, "go", "test", "-race", "-json", "-count=1", "-p", "1", "-parallel", fmt.Sprint(atOnce),
-		"-timeout", timeout.String(), "-run", "^TestE2E_.*"+only, "./runner/kube", "./cmd/nbpress")
+func test(ctx context.Context, out io.Writer, how manner) (results, error) {
+	cmd := exec.CommandContext(ctx, "go", "test", fmt.Sprintf("-race=%v", how.race), "-json", "-count=1", "-p", "1",
+		"-parallel", fmt.Sprint(how.atOnce), "-timeout", timeout.String(), "-run", "^TestE2E_.*"+how.only, "./runner/kube", "./cmd/nbpress")
 	cmd.Stderr = os.Stderr
 	// Let go test end its tests, which clear up after themselves.
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }

@@ -21,21 +21,30 @@ import (
 const timeout = 40 * time.Minute
 
 func main() {
-	only := flag.String("only", "", "only the scenarios whose name matches")
-	atOnce := flag.Int("parallel", 3, "scenarios at a time")
+	var how manner
+	flag.IntVar(&how.atOnce, "parallel", 3, "scenarios at a time")
+	flag.BoolVar(&how.race, "race", true, "with the race detector, which needs a C compiler")
+	flag.StringVar(&how.only, "only", "", "only the scenarios whose name matches")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	if err := run(ctx, os.Stdout, *only, *atOnce); err != nil {
+	if err := run(ctx, os.Stdout, how); err != nil {
 		fmt.Fprintln(os.Stderr, "e2e:", err)
 		os.Exit(1)
 	}
 }
 
+// manner is how the scenarios are run.
+type manner struct {
+	only   string // those whose name matches
+	atOnce int
+	race   bool
+}
+
 // run runs the scenarios from the module's root.
-func run(ctx context.Context, out io.Writer, only string, atOnce int) error {
+func run(ctx context.Context, out io.Writer, how manner) error {
 	began := time.Now()
 	if os.Getenv("KUBECONFIG") == "" || os.Getenv("NBPRESS_E2E_IMAGE") == "" {
 		return fmt.Errorf("KUBECONFIG and NBPRESS_E2E_IMAGE name no cluster and no image: `make e2e` finds them")
@@ -44,7 +53,7 @@ func run(ctx context.Context, out io.Writer, only string, atOnce int) error {
 	if err != nil {
 		return err
 	}
-	results, err := test(ctx, out, only, atOnce)
+	results, err := test(ctx, out, how)
 	if err != nil {
 		return err
 	}
