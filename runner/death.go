@@ -42,8 +42,8 @@ func (w *deathWatch) wait(limit time.Duration) {
 }
 
 // reasonTimeout is how long the sandbox gets to say why a kernel died whose
-// connection ended.
-const reasonTimeout = 700 * time.Millisecond
+// connection ended. A cluster says some seconds later why it ended a pod.
+const reasonTimeout = 30 * time.Second
 
 // failure says how a kernel died: in the sandbox's words if it has any in time,
 // else in the client's.

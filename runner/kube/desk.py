@@ -218,7 +218,10 @@ def answer(command):
 
 
 def wait():
-    """Ends when asked to, and until then takes leave of processes that nobody else waits for."""
+    """Ends when asked to, and until then takes leave of processes that nobody else waits for.
+
+    It does not end well: of a pod whose containers do the kubelet forgets why it ended it.
+    """
     awaited = {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD}
     signal.pthread_sigmask(signal.SIG_BLOCK, awaited)
     while signal.sigwait(awaited) == signal.SIGCHLD:
@@ -227,6 +230,7 @@ def wait():
                 pass
         except ChildProcessError:
             pass
+    sys.exit(128 + signal.SIGTERM)
 
 
 def main():

@@ -160,14 +160,27 @@ func (s *sandbox) Kernel(ctx context.Context) (conn jupyter.Connection, dead <-c
 	return conn, dead, err
 }
 
-// do runs one method, and puts its error down to what became of the pod.
+// do runs one method, until the pod is of no use any more, and puts its error down to what
+// became of the pod.
 func (s *sandbox) do(ctx context.Context, method func(context.Context) error) error {
 	ctx, leave, err := s.enter(ctx)
 	if err != nil {
 		return err
 	}
 	defer leave()
-	return s.because(ctx, method(ctx))
+	useful, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	s.watching.Go(func() {
+		if f, err := s.await(useful, failed); err == nil {
+			end(f.failure())
+		}
+	})
+	err = method(useful)
+	var failure *runner.Failure
+	if err != nil && ctx.Err() == nil && errors.As(context.Cause(useful), &failure) {
+		return failure
+	}
+	return s.because(ctx, err)
 }
 
 // How long the cluster gets to say what happened to a pod, or the warden to a kernel, when
