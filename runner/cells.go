@@ -25,7 +25,10 @@ type CellsOptions struct {
 	OutputLimit  int64           // bytes of outputs kept per notebook; default 32 MiB
 	// CellOutputLimit is how many of them a cell may take; default 16 MiB.
 	CellOutputLimit int64
-	Progress        func(Progress) // called before and after each cell; may be nil
+	// ReasonTimeout is how long to wait for the sandbox's word on a kernel whose connection
+	// ended; default 700 ms.
+	ReasonTimeout time.Duration
+	Progress      func(Progress) // called before and after each cell; may be nil
 
 	// Save is called with what writes the whole file as it is so far, after cells and
 	// during long ones, as often as takes no more than a tenth of the time, and at the
@@ -130,7 +133,7 @@ func executeCells(ctx context.Context, nb *notebook.Notebook, conn jupyter.Conne
 		nb.Cells[index].Outputs, nb.Cells[index].ExecutionCount = nil, nil
 	}
 	o = o.withDefaults()
-	o.death = watchDeath(dead)
+	o.death = watchDeath(dead, o.ReasonTimeout)
 	defer o.death.close()
 	client, failure, err := connectKernel(ctx, conn, o)
 	if client == nil {

@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"cmp"
 	"time"
 
 	"nbpress/runner/internal/jupyter"
@@ -12,11 +13,13 @@ type deathWatch struct {
 	death   Death         // readable after done
 	stop    chan struct{}
 	stopped chan struct{}
+
+	patience time.Duration // with a sandbox that does not say why a kernel died
 }
 
 // watchDeath waits for a sandbox's word in the background, until close.
-func watchDeath(dead <-chan Death) *deathWatch {
-	w := &deathWatch{done: make(chan struct{}), stop: make(chan struct{}), stopped: make(chan struct{})}
+func watchDeath(dead <-chan Death, patience time.Duration) *deathWatch {
+	w := &deathWatch{patience: cmp.Or(patience, reasonTimeout), done: make(chan struct{}), stop: make(chan struct{}), stopped: make(chan struct{})}
 	go func() {
 		defer close(w.stopped)
 		select {
@@ -41,9 +44,16 @@ func (w *deathWatch) wait(limit time.Duration) {
 	}
 }
 
-// reasonTimeout is how long the sandbox gets to say why a kernel died whose
-// connection ended. A cluster says some seconds later why it ended a pod.
-const reasonTimeout = 30 * time.Second
+// reasonTimeout is how long a sandbox gets to say why a kernel died whose connection
+// ended, where it does not ask for more.
+const reasonTimeout = 700 * time.Millisecond
+
+// slowToSay is a sandbox that knows why a kernel died some time later than its connection
+// ended: a cluster tells why it ended a pod when it has.
+type slowToSay interface {
+	// ReasonTimeout is after how long it has said it.
+	ReasonTimeout() time.Duration
+}
 
 // failure says how a kernel died: in the sandbox's words if it has any in time,
 // else in the client's.
@@ -54,7 +64,7 @@ func (w *deathWatch) failure(died *jupyter.KernelDied, at *CellRef) *Failure {
 	}
 	select {
 	case <-w.done:
-	case <-time.After(reasonTimeout):
+	case <-time.After(w.patience):
 		return f
 	}
 	if w.death.Code != "" {

@@ -288,12 +288,17 @@ func (p *press) cells(ctx context.Context, language string) (err error) {
 			return err
 		}
 		source := p.job.Bundle.Files[report.NotebookFile]
+		var reasonTimeout time.Duration
+		if slow, ok := p.sandbox.(slowToSay); ok {
+			reasonTimeout = slow.ReasonTimeout()
+		}
 		executed, failure, warnings, err := executeFile(ctx, source, conn, died, CellsOptions{
-			CellTimeout: p.job.Bundle.Config.Timeout.Cell,
-			Values:      p.values(language),
-			environment: p.environment(),
-			OutputLimit: max(p.left.executed, leastExecuted),
-			hidden:      p.hidden,
+			CellTimeout:   p.job.Bundle.Config.Timeout.Cell,
+			Values:        p.values(language),
+			ReasonTimeout: reasonTimeout,
+			environment:   p.environment(),
+			OutputLimit:   max(p.left.executed, leastExecuted),
+			hidden:        p.hidden,
 			Progress: func(c Progress) {
 				if p.stage == "kernel" { // connected
 					p.enter("cells", language)

@@ -199,7 +199,7 @@ func (c *cluster) run(box *sandbox, cells ...string) *notebook {
 	go func() {
 		defer close(n.done)
 		defer cancel()
-		_, n.failure, _, n.err = runner.ExecuteNotebook(ctx, notebookOf(cells...), conn, told, runner.CellsOptions{Progress: func(p runner.Progress) {
+		_, n.failure, _, n.err = runner.ExecuteNotebook(ctx, notebookOf(cells...), conn, told, runner.CellsOptions{ReasonTimeout: box.ReasonTimeout(), Progress: func(p runner.Progress) {
 			if p.Cell == len(cells) && p.Event == runner.CellStarted {
 				once.Do(func() { close(began) })
 			}

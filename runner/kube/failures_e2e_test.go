@@ -2,7 +2,13 @@ package kube
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/clientcmd"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -193,4 +199,83 @@ func (c *cluster) evict(pod string) {
 	eviction := fmt.Sprintf(`{"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": %q, "namespace": %q}}`, pod, c.namespace)
 	c.must(c.client.core.Post().Namespace(c.namespace).Resource("pods").Name(pod).SubResource("eviction").
 		SetHeader("Content-Type", "application/json").Body([]byte(eviction)).Do(c.Context()).Error())
+}
+
+// as makes the options' cluster see another user than the tests', who may do what the rules
+// say in the namespace.
+func (c *cluster) as(o Options, user string, rules ...map[string]any) Options {
+	c.Helper()
+	c.grant(user, rules...)
+	text, err := os.ReadFile(c.kubeconfig)
+	c.must(err)
+	config, err := clientcmd.Load(text)
+	c.must(err)
+	for _, auth := range config.AuthInfos {
+		auth.Impersonate = user
+	}
+	o.Kubeconfig = filepath.Join(c.TempDir(), "kubeconfig")
+	c.must(clientcmd.WriteToFile(*config, o.Kubeconfig))
+	return o
+}
+
+// grant gives a user rights in the namespace, instead of those that it had.
+func (c *cluster) grant(user string, rules ...map[string]any) {
+	c.Helper()
+	for resource, object := range map[string]map[string]any{
+		"roles": {"kind": "Role", "rules": rules},
+		"rolebindings": {
+			"kind":     "RoleBinding",
+			"subjects": []any{map[string]string{"kind": "User", "name": user, "apiGroup": "rbac.authorization.k8s.io"}},
+			"roleRef":  map[string]string{"kind": "Role", "name": user, "apiGroup": "rbac.authorization.k8s.io"},
+		},
+	} {
+		object["apiVersion"], object["metadata"] = "rbac.authorization.k8s.io/v1", map[string]string{"name": user}
+		body, err := json.Marshal(object)
+		c.must(err)
+		path := "/apis/rbac.authorization.k8s.io/v1/namespaces/" + c.namespace + "/" + resource + "/" + user
+		c.must(c.client.core.Patch(types.ApplyPatchType).AbsPath(path).Param("fieldManager", "tests").Param("force", "true").Body(body).Do(c.Context()).Error())
+	}
+}
+
+func rule(resources []string, verbs ...string) map[string]any {
+	return map[string]any{"apiGroups": []string{""}, "resources": resources, "verbs": verbs}
+}
+
+func TestE2E_NewNamesTheRightsThatAreMissing(t *testing.T) {
+	t.Parallel()
+	c := onCluster(t)
+	o := c.as(c.options(), "stranger", rule([]string{"pods"}, "get", "list", "watch"))
+	e, err := New(t.Context(), o)
+	if err == nil {
+		e.Close()
+		t.Fatal("it opens")
+	}
+	for _, want := range []string{"create pods", "delete pods", "create pods/exec", "create secrets", "create configmaps", c.namespace} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%v\nlacks %q", err, want)
+		}
+	}
+	if strings.Contains(err.Error(), "watch pods") {
+		t.Errorf("%v: that is allowed", err)
+	}
+}
+
+func TestE2E_FailuresOfCommandsThatAreRefused(t *testing.T) {
+	t.Parallel()
+	c := onCluster(t)
+	most := []map[string]any{
+		rule([]string{"pods"}, "create", "get", "list", "watch", "delete"), rule([]string{"secrets"}, "create", "delete"),
+		rule([]string{"configmaps"}, "create", "get"),
+	}
+	o := c.as(c.options(), "agent", append(most, rule([]string{"pods/exec"}, "create", "get"))...)
+	box := c.start(c.open(o), c.spec())
+	c.must(box.Put(t.Context(), fstest.MapFS{"a": {Data: []byte("b")}}))
+	c.grant("agent", most...)
+	var err error
+	c.eventually("the right is taken away", func() bool {
+		_, err = box.Get(t.Context(), "a", 10)
+		return err != nil
+	})
+	failure := c.failure(nil, err)
+	c.says(failure.Code, failure.Message, runner.Internal, "pods/exec", "rights")
 }

@@ -244,6 +244,9 @@ func (s *sandbox) await(ctx context.Context, level state) (fate, error) {
 	}
 }
 
+// ReasonTimeout is how long after the connection's end death may take.
+func (s *sandbox) ReasonTimeout() time.Duration { return fateTimeout + settleTimeout }
+
 // death tells how a kernel ended: as its warden saw it, or the cluster if that is gone too.
 func (s *sandbox) death(endings <-chan ending) runner.Death {
 	watching, cancel := context.WithCancel(context.Background())
