@@ -1,15 +1,14 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
-	"net/http/cgi"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -18,158 +17,157 @@ import (
 	"nbpress/internal/testenv/bucket"
 )
 
-// hostAddress is this machine's address as pods reach it: what it has on the way to the
-// cluster, or $NBPRESS_E2E_HOST.
-func (c *cluster) hostAddress() string {
-	c.t.Helper()
-	if host := os.Getenv("NBPRESS_E2E_HOST"); host != "" {
-		return host
+// TestE2E_AgentFromItsImage deploys deploy/kubernetes into a namespace that enforces the
+// restricted standard: two agents from their own image, with the rights of the Role and no
+// others, publish the examples into a bucket and the ledger into Git.
+func TestE2E_AgentFromItsImage(t *testing.T) {
+	image := os.Getenv("NBPRESS_E2E_AGENT_IMAGE")
+	if image == "" {
+		t.Skip("NBPRESS_E2E_AGENT_IMAGE names no image; `make e2e` does")
 	}
-	server := c.kubectl("config", "view", "--minify", "-o", "jsonpath={.clusters[0].cluster.server}")
-	address, err := url.Parse(server)
-	if err != nil {
-		c.t.Fatal(err)
+	c := onCluster(t)
+	root := t.TempDir()
+	reports := filepath.Join(root, "reports.git")
+	mergeExamples(t, reports)
+	git, s3 := newGitServer(t, root), bucket.Start(t)
+	here := c.hereFromPods()
+	config := fmt.Sprintf(`
+repository: {url: "http://%s/reports.git"}
+store: {s3: {bucket: %s, endpoint: "http://%s"}}
+%slisten: :8080
+state: /var/lib/nbpress
+log: {format: json}
+`, relay(t, here, git.address), bucket.Bucket, relay(t, here, s3.Address), withoutKubeconfig(c.executor(3)))
+	credential := "apiVersion: v1\nkind: Secret\nmetadata: {name: nbpress-s3}\nstringData:\n"
+	for _, pair := range bucket.Environ() {
+		name, value, _ := strings.Cut(pair, "=")
+		credential += fmt.Sprintf("  %s: %q\n", name, value)
 	}
-	way, err := net.Dial("udp", net.JoinHostPort(address.Hostname(), "9")) // sends nothing
-	if err != nil {
-		c.t.Fatal(err)
+	c.apply(credential)
+	c.apply(c.kubectl("kustomize", overlayOf(t, c.namespace, image, config)))
+
+	c.until("both agents are ready", func() bool {
+		return c.kubectl("get", "deployment", "nbpress-agent", "-o", "jsonpath={.status.readyReplicas}") == "2"
+	})
+	c.until("a page is published", func() bool {
+		found, err := filepath.Glob(filepath.Join(s3.Dir, "pages", "weekly-energy", "plant-1", "latest", "*", "index.html"))
+		return err == nil && len(found) > 0
+	})
+	c.until("a run that failed is in the ledger", func() bool {
+		for _, branch := range strings.Fields(runGit(t, reports, "for-each-ref", "--format=%(refname)", "refs/heads/runs/2*")) {
+			if strings.Contains(runGit(t, reports, "log", "-p", "--format=", branch, "--", "data-quality"), "\n+status: error\n") {
+				return true
+			}
+		}
+		return false
+	})
+	address := c.kubectl("get", "service", "nbpress-agent", "-o", "jsonpath={.spec.clusterIP}")
+	c.until("its metrics are there", func() bool { return strings.Contains(body(t, "http://"+address+"/metrics"), "nbpress_working") })
+
+	c.kubectl("delete", "deployment", "nbpress-agent", "--wait=true", "--cascade=foreground")
+	if left := c.orphans(); len(left) > 0 {
+		t.Errorf("after the agents are gone there are still %v", left)
 	}
-	defer way.Close()
-	host := way.LocalAddr().(*net.UDPAddr).IP
-	if host.IsLoopback() {
-		c.t.Skip("pods do not reach this machine at its loopback address: name another one in NBPRESS_E2E_HOST")
-	}
-	return host.String()
 }
 
-// serveGit serves the repositories below a folder at an address of this machine.
-func serveGit(t *testing.T, host, folder string) (base string) {
-	t.Helper()
-	path, err := exec.Command("git", "--exec-path").Output()
+// hereFromPods is this machine's address as pods know it: the one from which it speaks to
+// the API server.
+func (c *cluster) hereFromPods() string {
+	c.t.Helper()
+	server, err := url.Parse(c.kubectl("config", "view", "--minify", "-o", "jsonpath={.clusters[0].cluster.server}"))
 	if err != nil {
-		t.Fatal(err)
+		c.t.Fatal(err)
 	}
+	conn, err := net.Dial("udp", server.Host) // sends nothing
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer conn.Close()
+	return conn.LocalAddr().(*net.UDPAddr).IP.String()
+}
+
+// relay passes on what arrives at an address of this machine, and returns it.
+func relay(t *testing.T, host, to string) string {
+	t.Helper()
 	listener, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := &http.Server{Handler: &cgi.Handler{
-		Path: filepath.Join(strings.TrimSpace(string(path)), "git-http-backend"),
-		Env: []string{"GIT_PROJECT_ROOT=" + folder, "GIT_HTTP_EXPORT_ALL=1", "REMOTE_USER=ada",
-			"GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_NOSYSTEM=1"},
-		Stderr: t.Output(),
-	}, ReadHeaderTimeout: time.Minute}
-	go server.Serve(listener)
-	t.Cleanup(func() { _ = server.Close() })
-	return "http://" + listener.Addr().String()
+	t.Cleanup(func() { listener.Close() })
+	go func() {
+		for {
+			in, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			out, err := net.Dial("tcp", to)
+			if err != nil {
+				in.Close()
+				continue
+			}
+			pass := func(to, from net.Conn) {
+				_, _ = io.Copy(to, from)
+				to.Close()
+				from.Close()
+			}
+			go pass(out, in)
+			go pass(in, out)
+		}
+	}()
+	return listener.Addr().String()
 }
 
-// overlay is the installation of this test: deploy/kubernetes as it is, with the namespace,
-// the image and nbpress.yaml of its own.
-const overlay = `apiVersion: kustomize.config.k8s.io/v1beta1
-kind: Kustomization
-namespace: %s
-resources: [../../base]
-images:
-- name: localhost/nbpress-agent
-  newName: %s
-  newTag: "%s"
-configMapGenerator:
-- name: nbpress
-  behavior: replace
-  files: [nbpress.yaml]
-`
-
-// TestE2E_AgentsArePods applies deploy/kubernetes: two agents, from their own image, in
-// restricted pods with the least rights. The one that works is killed in the middle of the
-// examples' runs; the other does the rest. Store and ledger are all that they share.
-func TestE2E_AgentsArePods(t *testing.T) {
-	t.Parallel()
-	c := onCluster(t)
-	agentImage := os.Getenv("NBPRESS_E2E_AGENT_IMAGE")
-	if agentImage == "" {
-		t.Skip("NBPRESS_E2E_AGENT_IMAGE names no image of the agent")
-	}
-	host, root := c.hostAddress(), t.TempDir()
-	mergeExamples(t, root+"/reports.git")
-	git, s3 := serveGit(t, host, root), bucket.StartAt(t, host)
-	name, tag, _ := strings.Cut(agentImage, ":")
-	folder := filepath.Join(root, "kubernetes", "overlays", "e2e")
-	err := os.CopyFS(filepath.Join(root, "kubernetes"), os.DirFS(filepath.Join(testenv.Root(t), "deploy", "kubernetes")))
-	if err == nil {
-		err = os.Mkdir(folder, 0o755)
-	}
-	for file, text := range map[string]string{
-		"kustomization.yaml": fmt.Sprintf(overlay, c.namespace, name, tag),
-		"nbpress.yaml": fmt.Sprintf(`repository: {url: %s/reports.git, poll: 2s}
-store: {s3: {bucket: %s, endpoint: "%s", path_style: true}}
-executor:
-  slots: 3
-  kubernetes:
-    namespace: %s
-    image: %s
-    resources: {storage: 64Mi}
-    caps: {cpu: 100m, memory: 512Mi}
-listen: :8080
-state: /var/lib/nbpress
-grace: 5s
-`, git, bucket.Bucket, s3.URL, c.namespace, c.image),
-	} {
-		if err == nil {
-			err = os.WriteFile(filepath.Join(folder, file), []byte(text), 0o644)
+// withoutKubeconfig leaves the agent its own account.
+func withoutKubeconfig(executor string) string {
+	var lines []string
+	for line := range strings.SplitAfterSeq(executor, "\n") {
+		if !strings.Contains(line, "kubeconfig:") {
+			lines = append(lines, line)
 		}
 	}
+	return strings.Join(lines, "")
+}
+
+// overlayOf writes an overlay of the base in deploy/kubernetes and returns its folder.
+func overlayOf(t *testing.T, namespace, image, config string) string {
+	t.Helper()
+	folder := t.TempDir()
+	base, err := filepath.Rel(folder, filepath.Join(testenv.Root(t), "deploy", "kubernetes", "base"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	credential := []string{"create", "secret", "generic", "nbpress-s3"}
-	for _, pair := range bucket.Environ() {
-		if name, value, _ := strings.Cut(pair, "="); value != "" && strings.HasPrefix(name, "AWS_") && !strings.HasSuffix(name, "FILE") {
-			credential = append(credential, "--from-literal="+pair)
+	at := strings.LastIndex(image, ":")
+	kustomization := fmt.Sprintf(`apiVersion: kustomize.config.k8s.io/v1beta1
+kind: Kustomization
+namespace: %s
+resources: [%s]
+images: [{name: localhost/nbpress-agent, newName: %s, newTag: %q}]
+configMapGenerator: [{name: nbpress, behavior: replace, files: [nbpress.yaml]}]
+`, namespace, base, image[:at], image[at+1:])
+	for name, text := range map[string]string{"kustomization.yaml": kustomization, "nbpress.yaml": config} {
+		if err := os.WriteFile(filepath.Join(folder, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
 		}
 	}
-	c.kubectl(credential...)
-	c.kubectl("apply", "-k", folder)
-	agents := func() []string {
-		return strings.Fields(c.kubectl("get", "pods", "-l", "app.kubernetes.io/component=agent", "-o", "name"))
-	}
-	holder := func() string { // the Lease's, as "<pod>:<state>"
-		text := c.kubectl("get", "lease", "nbpress-agent", "--ignore-not-found", "-o", "jsonpath={.spec.holderIdentity}")
-		pod, _, _ := strings.Cut(text, ":")
-		return pod
-	}
-	c.until("a run's pod is there", func() bool { return strings.Contains(fmt.Sprint(c.runs()), "pod/nbpress-") })
-	first := holder()
-	c.kubectl("delete", "pod", first, "--grace-period=0", "--force", "--wait=false")
-	killed := time.Now()
-	c.until("another agent has the Lease", func() bool { now := holder(); return now != "" && now != first })
-	t.Logf("taken over after %v", time.Since(killed).Round(time.Second))
+	return folder
+}
 
-	done := regexp.MustCompile(`(?m)^Run: \S+ (completed|error)$`)
-	c.until("all nine runs are in the ledger", func() bool {
-		log, _ := exec.Command("git", "-C", root+"/reports.git", "log", "--branches=runs/2*", "--format=%(trailers)").CombinedOutput()
-		return len(done.FindAll(log, -1)) >= 9
-	})
-	log, _ := exec.Command("git", "-C", root+"/reports.git", "log", "--branches=runs/2*", "--format=%(trailers)").CombinedOutput()
-	seen := map[string]bool{}
-	for _, run := range done.FindAllString(string(log), -1) {
-		if seen[run] {
-			t.Errorf("doubled: %s", run)
-		}
-		seen[run] = true
+// body is what an address answers, "" where it does not.
+func body(t *testing.T, address string) string {
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		t.Fatal(err)
 	}
-	pages, err := filepath.Glob(filepath.Join(s3.Dir, "pages/*/*/latest/*/index.html"))
-	if err != nil || len(pages) == 0 {
-		t.Errorf("no page in the bucket: %v", err)
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return ""
 	}
-	t.Logf("%d runs, %d latest pages, by %d agents", len(seen), len(pages), len(agents()))
-	c.until("both agents are ready", func() bool {
-		return c.kubectl("get", "deployment", "nbpress-agent", "-o", "jsonpath={.status.readyReplicas}") == "2"
-	})
-	if left := c.orphans(); len(left) > 0 {
-		t.Errorf("left over: %q", left)
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		return ""
 	}
-	if t.Failed() {
-		t.Log(c.kubectl("logs", "-l", "app.kubernetes.io/component=agent", "--tail=60"))
-	}
+	return string(text)
 }
