@@ -49,6 +49,10 @@ func run(ctx context.Context, out io.Writer, how manner) error {
 	if os.Getenv("KUBECONFIG") == "" || os.Getenv("NBPRESS_E2E_IMAGE") == "" {
 		return fmt.Errorf("KUBECONFIG and NBPRESS_E2E_IMAGE name no cluster and no image: `make e2e` finds them")
 	}
+	before, err := objects(ctx) // of somebody else on this cluster
+	if err != nil {
+		return err
+	}
 	pods, err := watchPods(ctx)
 	if err != nil {
 		return err
@@ -57,7 +61,7 @@ func run(ctx context.Context, out io.Writer, how manner) error {
 	if err != nil {
 		return err
 	}
-	left, err := leftBehind(ctx)
+	left, err := leftBehind(ctx, before)
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -72,18 +73,16 @@ func (p *podCount) stop() (made, peak int) {
 // leftPatience is how long what ends may take to be gone.
 const leftPatience = time.Minute
 
-// leftBehind lists what of nbpress is in the cluster when all scenarios have ended.
-func leftBehind(ctx context.Context) ([]string, error) {
+// leftBehind lists what of nbpress is in the cluster when all scenarios have ended, and was
+// not there before.
+func leftBehind(ctx context.Context, before []string) ([]string, error) {
 	deadline := time.Now().Add(leftPatience)
 	for {
-		var out, said bytes.Buffer
-		cmd := exec.CommandContext(ctx, "kubectl", "get", "pods,secrets", "--all-namespaces", "--selector", ours,
-			"--output", `jsonpath={range .items[*]}{.kind}{" "}{.metadata.namespace}{"/"}{.metadata.name}{"\n"}{end}`)
-		cmd.Stdout, cmd.Stderr = &out, &said
-		if err := cmd.Run(); err != nil {
-			return nil, fmt.Errorf("look what is left: %w: %s", err, bytes.TrimSpace(said.Bytes()))
+		left, err := objects(ctx)
+		if err != nil {
+			return nil, err
 		}
-		left := strings.FieldsFunc(out.String(), func(r rune) bool { return r == '\n' })
+		left = slices.DeleteFunc(left, func(name string) bool { return slices.Contains(before, name) })
 		if len(left) == 0 || time.Now().After(deadline) {
 			return left, nil
 		}
@@ -93,4 +92,16 @@ func leftBehind(ctx context.Context) ([]string, error) {
 			return nil, ctx.Err()
 		}
 	}
+}
+
+// objects lists the pods and Secrets of runs in the cluster.
+func objects(ctx context.Context) ([]string, error) {
+	var out, said bytes.Buffer
+	cmd := exec.CommandContext(ctx, "kubectl", "get", "pods,secrets", "--all-namespaces", "--selector", ours,
+		"--output", `jsonpath={range .items[*]}{.kind}{" "}{.metadata.namespace}{"/"}{.metadata.name}{"\n"}{end}`)
+	cmd.Stdout, cmd.Stderr = &out, &said
+	if err := cmd.Run(); err != nil {
+		return nil, fmt.Errorf("look what is there: %w: %s", err, bytes.TrimSpace(said.Bytes()))
+	}
+	return strings.FieldsFunc(out.String(), func(r rune) bool { return r == '\n' }), nil
 }
