@@ -19,11 +19,11 @@ import (
 const (
 	deskTimeout    = 5 * time.Minute // of one command but render, which has its caller's
 	verdictLimit   = 64 << 10
-	listLimit      = 32 << 20 // bytes of all names
-	wordsLimit     = 4 << 10  // of what a command says on standard error
-	mostListed     = 4096     // as in desk.py
-	longestName    = 4096     // bytes, as in Linux
-	commandRetries = 60 * time.Second
+	listLimit      = 32 << 20         // bytes of all names
+	wordsLimit     = 4 << 10          // of what a command says on standard error
+	mostListed     = 4096             // as in desk.py
+	longestName    = 4096             // bytes, as in Linux
+	commandRetries = 60 * time.Second // for how long a command whose stream was cut is run again
 )
 
 // desk is the container of a pod that hands files to the work folder and takes them out,
