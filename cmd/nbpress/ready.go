@@ -100,7 +100,8 @@ func storeDependency(store runner.Store) *dependency {
 // readiness is all that an agent depends on.
 type readiness []*dependency
 
-// answer says how everything stands, a line each, and whether all of it is well.
+// answer says how everything stands, a line each, and whether all of it is well. An agent
+// that is not working has not asked the repository, and is well without.
 func (r readiness) answer(ctx context.Context, working bool) (text string, well bool) {
 	states := make([]error, len(r))
 	since := make([]time.Time, len(r))
