@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -26,8 +27,10 @@ var (
 // watchedStore counts, and may list keys that are gone.
 type watchedStore struct {
 	*store.Dir
-	gone    []string
-	waiting int // documents read since one was removed
+	gone []string
+
+	mu      sync.Mutex // guards what follows
+	waiting int        // documents read since one was removed
 	most    int
 }
 
@@ -37,13 +40,17 @@ func (s *watchedStore) List(ctx context.Context, prefix string) ([]string, error
 }
 
 func (s *watchedStore) Get(ctx context.Context, key string) ([]byte, error) {
+	s.mu.Lock()
 	s.waiting++
 	s.most = max(s.most, s.waiting)
+	s.mu.Unlock()
 	return s.Dir.Get(ctx, key)
 }
 
 func (s *watchedStore) Delete(ctx context.Context, key string) error {
+	s.mu.Lock()
 	s.waiting = 0
+	s.mu.Unlock()
 	return s.Dir.Delete(ctx, key)
 }
 
