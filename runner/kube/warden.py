@@ -114,7 +114,7 @@ class Caller:
         return lines
 
     def prove(self, line):
-        """Holds the agent's proof against the key, and answers with ours."""
+        """Holds the agent's proof against the key, and returns ours."""
         theirs, _, proof = line.partition(b" ")
         nonces = self.nonce + theirs
         if len(theirs) != 32 or not hmac.compare_digest(code(self.key, b"agent", nonces), proof):
@@ -123,7 +123,7 @@ class Caller:
         self.tell = bytes.fromhex(code(self.key, b"warden lines", nonces).decode())
         self.heard = self.told = 0
         self.proved = True
-        self.send(code(self.key, b"warden", nonces))
+        return code(self.key, b"warden", nonces)
 
     def command(self, line):
         proof, _, text = line.partition(b" ")
@@ -356,8 +356,9 @@ class Warden:
                 if caller.proved:
                     self.obey(caller.command(line))
                     continue
-                caller.prove(line)
-                self.take(caller)
+                proof = caller.prove(line)
+                self.take(caller)  # before the agent is told: nobody gets in after it
+                caller.send(proof)
         except (OSError, ValueError, KeyError, TypeError) as wrong:
             if caller.proved:
                 raise ConnectionError(str(wrong))
