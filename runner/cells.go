@@ -114,7 +114,6 @@ func executeFile(ctx context.Context, data []byte, conn jupyter.Connection, dead
 		}
 		return nil, failure, warnings, err
 	}
-	hideStreams(nb, o.hidden)
 	executed, encodeErr := nb.Encode()
 	if encodeErr == nil {
 		executed, encodeErr = o.hidden.JSON(executed)
@@ -202,8 +201,21 @@ func runCells(ctx context.Context, client *jupyter.Client, nb *notebook.Notebook
 	if drainErr := client.Drain(r.out.message); err == nil {
 		err = drainErr
 	}
+	r.hideStreams()
 	r.describeWidgets()
 	return failure, r.warnings(), err
+}
+
+// hideStreams redacts what was printed, in cells and in output widgets.
+func (r *cellsRun) hideStreams() {
+	for _, cell := range r.nb.Cells {
+		hideStreams(cell, r.o.hidden)
+	}
+	for _, m := range r.out.widgets.models {
+		if m.outputs != nil {
+			hideStreams(m.outputs.cell, r.o.hidden)
+		}
+	}
 }
 
 // cellsRun is one run of a notebook's cells.

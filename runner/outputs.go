@@ -205,6 +205,7 @@ func (o *outputs) stream(c *cellOutputs, name, text string) {
 	if len(kept) < len(text) {
 		if c.continues(name) {
 			c.last().Text = o.hidden.Begun(c.last().Text)
+			c.text = new(strings.Builder) // what it held may be longer
 		}
 		o.mark(c)
 	}

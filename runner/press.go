@@ -412,7 +412,7 @@ func renderFailure(err error, limit time.Duration) error {
 func (p *press) keepLog(ctx context.Context, language string) error {
 	data, err := p.sandbox.Log(ctx, logLimit)
 	if len(data) > 0 {
-		p.outcome.Kept[artifactName("kernel", language, ".log")] = p.hidden.Bytes(hideStart(data, p.hidden))
+		p.outcome.Kept[artifactName("kernel", language, ".log")] = p.hidden.Bytes(hideEnds(data, p.hidden))
 	}
 	return err
 }

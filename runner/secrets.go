@@ -75,12 +75,14 @@ func (p *press) unlock(ctx context.Context, names []string) error {
 }
 
 // hide adds to what nothing that the attempt leaves may hold. What cannot be protected is
-// secret_missing.
-func (p *press) hide(more ...redact.Secret) (err error) {
+// secret_missing, and what was known before stays so.
+func (p *press) hide(more ...redact.Secret) error {
 	p.hiding = append(p.hiding, more...)
-	if p.hidden, err = redact.New(p.hiding...); err != nil {
+	hidden, err := redact.New(p.hiding...)
+	if err != nil {
 		return &Failure{Code: SecretMissing, Message: strings.ReplaceAll(err.Error(), "\n", "; ")}
 	}
+	p.hidden = hidden
 	return nil
 }
 
@@ -105,37 +107,36 @@ func (f *Failure) redact(hidden *redact.Redactor) *Failure {
 	return &safe
 }
 
-// hideStreams redacts what cells printed, where it is one text for whoever reads it and
-// several outputs in the notebook, because the other stream came between.
-func hideStreams(nb *notebook.Notebook, hidden *redact.Redactor) {
+// hideStreams redacts what a cell, or an output widget, printed, where it is one text for
+// whoever reads it and several outputs here, because the other stream came between.
+func hideStreams(cell *notebook.Cell, hidden *redact.Redactor) {
 	if hidden == nil {
 		return
 	}
-	for _, cell := range nb.Cells {
-		for _, name := range []string{"stdout", "stderr"} {
-			var texts []string
-			var of []*notebook.Output
-			for i := range cell.Outputs {
-				if o := &cell.Outputs[i]; o.Type == "stream" && o.Name == name {
-					texts, of = append(texts, o.Text), append(of, o)
-				}
+	for _, name := range []string{"stdout", "stderr"} {
+		var texts []string
+		var of []*notebook.Output
+		for i := range cell.Outputs {
+			if o := &cell.Outputs[i]; o.Type == "stream" && o.Name == name {
+				texts, of = append(texts, o.Text), append(of, o)
 			}
-			if len(texts) < 2 {
-				continue
-			}
-			for i, text := range hidden.Pieces(texts) {
-				of[i].Text = text
-			}
+		}
+		if len(texts) < 2 {
+			continue
+		}
+		for i, text := range hidden.Pieces(texts) {
+			of[i].Text = text
 		}
 	}
 }
 
-// hideStart redacts the rest of a value that a log begins with because what was before it
-// is not kept: at its start, or behind the line that says so.
-func hideStart(log []byte, hidden *redact.Redactor) []byte {
+// hideEnds redacts what of a value a log begins with because what was before it is not
+// kept, at its start or behind the line that says so, and what it ends with because the
+// process died while it wrote.
+func hideEnds(log []byte, hidden *redact.Redactor) []byte {
 	log = hidden.Ended(log)
 	if first := bytes.IndexByte(log, '\n') + 1; first > 0 && bytes.HasPrefix(log, []byte("[nbpress: ")) {
-		return slices.Concat(log[:first], hidden.Ended(log[first:]))
+		log = slices.Concat(log[:first], hidden.Ended(log[first:]))
 	}
-	return log
+	return []byte(hidden.Begun(string(log)))
 }

@@ -204,7 +204,7 @@ func (r *Redactor) find(text []byte) []hit {
 	if len(text) < Shortest {
 		return nil
 	}
-	var hits []hit
+	var hits, found []hit
 	var rooms [viewsDeep][]byte
 	for start := 0; start < len(text); start += block {
 		from := max(0, start-lead)
@@ -215,17 +215,24 @@ func (r *Redactor) find(text []byte) []hit {
 		if !r.shows(part, r.views, &rooms, viewsDeep) {
 			continue
 		}
+		found = found[:0]
 		r.look(part, nil, r.views, viewsDeep, func(h hit) {
-			hits = append(hits, hit{h.from + from, h.to + from, h.secret})
+			found = append(found, hit{h.from + from, h.to + from, h.secret})
 		})
+		hits = append(hits, merge(found)...) // each view may find what the others do
 	}
+	return merge(hits)
+}
+
+// merge returns hits in order, without those that overlap or touch. It writes over hits.
+func merge(hits []hit) []hit {
 	slices.SortFunc(hits, func(a, b hit) int {
 		if a.from != b.from {
 			return a.from - b.from
 		}
 		return b.to - a.to
 	})
-	var merged []hit
+	merged := hits[:0]
 	for _, h := range hits {
 		if last := len(merged) - 1; last >= 0 && (h.from < merged[last].to || h.from == merged[last].to && h.secret == merged[last].secret) {
 			merged[last].to = max(merged[last].to, h.to)
@@ -288,7 +295,7 @@ func (r *Redactor) look(text []byte, at []place, views []view, depth int, found 
 }
 
 // Begun redacts the end of a text that was cut off there: eight bytes or more that a
-// value begins with.
+// value, or the last part of a long one, begins with, and the parts before it.
 func (r *Redactor) Begun(text string) string {
 	if r == nil {
 		return text
@@ -296,15 +303,27 @@ func (r *Redactor) Begun(text string) string {
 	for from := max(0, len(text)-longest); from <= len(text)-Shortest; from++ {
 		for _, p := range r.index.patterns[binary.LittleEndian.Uint64([]byte(text[from:]))] {
 			if strings.HasPrefix(p.text, text[from:]) {
-				return text[:from] + markOf(r.names[p.secret])
+				return text[:r.beginning(text, from)] + markOf(r.names[p.secret])
 			}
 		}
 	}
 	return text
 }
 
+// beginning returns where the value begins of which a part begins at a place: parts
+// overlap, and whoever takes out one that is not whole would leave half of the one before.
+func (r *Redactor) beginning(text string, part int) int {
+	start := max(0, len(text)-lead)
+	for _, h := range r.find([]byte(text[start:])) {
+		if start+h.to >= part {
+			return min(part, start+h.from)
+		}
+	}
+	return part
+}
+
 // Ended redacts the beginning of a text that was cut off there: eight bytes or more that
-// a value ends with.
+// a value, or a part of a long one, ends with, and the parts behind it.
 func (r *Redactor) Ended(text []byte) []byte {
 	if r == nil {
 		return text
@@ -321,6 +340,11 @@ func (r *Redactor) Ended(text []byte) []byte {
 	}
 	if most == 0 {
 		return text
+	}
+	for _, h := range r.find(text[:min(len(text), lead)]) {
+		if h.from <= most { // as with Begun
+			most = max(most, h.to)
+		}
 	}
 	return append([]byte(markOf(r.names[secret])), text[most:]...)
 }

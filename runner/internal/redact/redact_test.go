@@ -149,6 +149,14 @@ func TestCuts_HideTheRestOfAValue(t *testing.T) {
 			t.Errorf("Begun(%q): got %q, want %q", text, got, want)
 		}
 	}
+	long := strings.Repeat("x", 30) + strings.Repeat("y", 50) + strings.Repeat("z", 30) // looked for in two parts, which overlap
+	parts := newRedactor(t, redact.Secret{Name: "L", Value: long})
+	if got, want := parts.Begun("say "+long[:100]), "say [secret L]"; got != want {
+		t.Errorf("Begun: got %q, want %q", got, want)
+	}
+	if got, want := string(parts.Ended([]byte(long[10:]+" or so"))), "[secret L] or so"; got != want {
+		t.Errorf("Ended: got %q, want %q", got, want)
+	}
 	for text, want := range map[string]string{
 		"orse-battery or so": "[secret A] or so", "battery or so": "battery or so", "-battery": "[secret A]", "": "",
 	} {
