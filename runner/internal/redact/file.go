@@ -31,12 +31,12 @@ func (r *Redactor) InFile(data []byte) (name string, whole bool) {
 			name, budget = r.findWithin(unpacked, budget)
 		}
 	case bytes.HasPrefix(data, []byte("PK\x03\x04")):
+		if bytes.Count(data, []byte("PK\x01\x02")) > mostMembers { // each of them takes memory below
+			return "", false
+		}
 		archive, err := zip.NewReader(bytes.NewReader(data), int64(len(data)))
 		if err != nil {
 			break // what nobody can unpack shows nothing
-		}
-		if len(archive.File) > mostMembers {
-			return "", false
 		}
 		for _, member := range archive.File {
 			if name = r.In([]byte(member.Name + "\n" + member.Comment)); name != "" {
