@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"hash/fnv"
 	"maps"
 	"path"
@@ -147,7 +148,10 @@ func (r *Runner) advance(ctx context.Context, t *task, m Manifest) error {
 		if keys, err = r.store.List(ctx, marks); err != nil {
 			return err
 		}
-		newest := keys[len(keys)-1] // ours at least: only older ones are removed
+		if len(keys) == 0 { // ours at least is there: only older ones are removed
+			return fmt.Errorf("list %s: what was just written there is not listed", marks)
+		}
+		newest := keys[len(keys)-1]
 		if newest == shown {
 			break
 		}
