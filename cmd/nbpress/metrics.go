@@ -30,7 +30,9 @@ type metrics struct {
 }
 
 // The stages of an attempt, in their order.
-func stages() []string { return []string{"start", "files", "kernel", "cells", "output", "render"} }
+func stages() []string {
+	return []string{"start", "token", "files", "kernel", "cells", "output", "render"}
+}
 
 // newMetrics returns metrics that ask the agent at work, if there is one, for its state.
 func newMetrics(working func() *agent) *metrics {
