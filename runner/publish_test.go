@@ -185,6 +185,36 @@ func TestPublish_LatestIsOfOneSlot(t *testing.T) {
 	}
 }
 
+// lateLists is a store whose lists show what was written only when they are asked for again,
+// as those of some servers that speak S3 do.
+type lateLists struct {
+	runnertest.Memory
+	mu    sync.Mutex // guards asked
+	asked int
+}
+
+func (s *lateLists) List(ctx context.Context, prefix string) ([]string, error) {
+	keys, err := s.Memory.List(ctx, prefix)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(keys) > 0 && strings.HasPrefix(prefix, "latest/") {
+		if s.asked++; s.asked <= 2 {
+			return nil, err
+		}
+	}
+	return keys, err
+}
+
+func TestPublish_BearsWithListsThatAreLate(t *testing.T) {
+	var store lateLists
+	l := begin(t, &runnertest.FakeExecutor{}, &store, runner.Options{})
+	l.submit(t, slotOf(bundleOf("plant-1"), 6))
+	l.finish(t, time.Minute)
+	if m := manifests(t, &store.Memory)["plant-1"]; ends(m) != "completed" || store.asked <= 2 {
+		t.Errorf("attempts %s, and its latest pages were listed %d times", ends(m), store.asked)
+	}
+}
+
 // A run that has its manifest is not run again because what follows fails.
 func TestPublish_RepeatsWhatFollowsTheManifest(t *testing.T) {
 	for _, prefix := range []string{"outbox/", "slots/", "runs/"} {
