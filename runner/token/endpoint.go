@@ -145,6 +145,7 @@ func (e *Endpoint) revoke(ctx context.Context, value string) error {
 // tries does something until it is done, refused for good, or ctx ends. A try under way is
 // not canceled, but left to its time: a token whose answer nobody took could not be revoked.
 func tries(ctx context.Context, do func(ctx context.Context) error) error {
+	var last error
 	for pause := firstPause; ; pause = min(2*pause, longPause) {
 		limit := tryTimeout
 		if deadline, ok := ctx.Deadline(); ok {
@@ -152,14 +153,18 @@ func tries(ctx context.Context, do func(ctx context.Context) error) error {
 		}
 		try, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
 		err := do(try)
+		cutShort := limit < tryTimeout && try.Err() != nil
 		cancel()
 		if err == nil || !passing(err) {
 			return err
 		}
+		if last == nil || !cutShort { // one that had no time of its own says less than the one before
+			last = err
+		}
 		select {
 		case <-time.After(pause/2 + rand.N(pause)): // agents that were turned away together do not come back so
 		case <-ctx.Done():
-			return err
+			return last
 		}
 	}
 }

@@ -5,9 +5,9 @@ import (
 	"crypto/x509"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -118,6 +118,20 @@ func raw(bytes string) func(http.ResponseWriter, *http.Request) bool {
 	}
 }
 
+// onlyOnce answers one request, and leaves the others to wait.
+func onlyOnce(answer func(http.ResponseWriter, *http.Request) bool) func(http.ResponseWriter, *http.Request) bool {
+	var once sync.Once
+	return func(w http.ResponseWriter, r *http.Request) bool {
+		silent := true
+		once.Do(func() { silent = false })
+		if silent {
+			<-r.Context().Done()
+			return true
+		}
+		return answer(w, r)
+	}
+}
+
 // leak is what endpoints answer here, and nobody may say after them.
 const leak = "leaked-token-of-somebody"
 
@@ -150,6 +164,7 @@ func TestEndpoint_SaysInItsOwnWordsWhatIsWrong(t *testing.T) {
 		{name: "busy", fault: answers(429, "text/plain", leak), want: "it answered 429 Too Many Requests"},
 		{name: "breaks off", fault: raw("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n" + leak), want: "its answer broke off"},
 		{name: "hangs up", fault: raw(""), want: "its answer broke off"},
+		{name: "down, and silent when time is up", fault: onlyOnce(answers(503, "text/plain", leak)), want: "it answered 503 Service Unavailable"},
 		{name: "slow", fault: func(_ http.ResponseWriter, r *http.Request) bool { <-r.Context().Done(); return true }, want: "it did not answer in time", asked: 1},
 	}
 	for _, tt := range tests {
@@ -157,7 +172,11 @@ func TestEndpoint_SaysInItsOwnWordsWhatIsWrong(t *testing.T) {
 			t.Parallel()
 			s := authority.New(t, true)
 			s.SetFault(tt.fault)
-			endpoint := endpointOf(t, s, token.EndpointOptions{Timeout: 2 * time.Second})
+			timeout := time.Minute // which no answer needs
+			if tt.asked == 0 || tt.name == "slow" {
+				timeout = 2 * time.Second // all of it is waited for
+			}
+			endpoint := endpointOf(t, s, token.EndpointOptions{Timeout: timeout})
 			if tt.secret != "" {
 				roots := x509.NewCertPool()
 				roots.AppendCertsFromPEM(s.Certificate())
@@ -182,23 +201,21 @@ func TestEndpoint_SaysInItsOwnWordsWhatIsWrong(t *testing.T) {
 
 func TestEndpoint_ThatIsNotReached(t *testing.T) {
 	s := authority.New(t, true)
-	closed, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	nobody := "https://" + closed.Addr().String() + "/token?key=" + leak
-	if err := closed.Close(); err != nil {
-		t.Fatal(err)
-	}
-	for _, tt := range []struct{ name, address, want string }{
-		{"nobody listens", nobody, "it is not reached: connect: connection refused"},
-		{"no such host", "https://nobody.invalid/token", `no host "nobody.invalid" is known`},
-		{"a certificate that nobody trusts", s.URL + "/token", "its certificate is refused: x509: certificate signed by unknown authority"},
-		{"no TLS there", authority.New(t, false).URL + "/token", "what it answers is not HTTP, or not over TLS"},
+	for _, tt := range []struct {
+		name, address string
+		timeout       time.Duration
+		want          string
+	}{
+		// At port 1 nobody listens, and the second name is none: no server is asked for it.
+		{"nobody listens", "https://127.0.0.1:1/token?key=" + leak, 2 * time.Second, "it is not reached: connect: connection refused"},
+		{"no such host", "https://nobody..invalid/token", 2 * time.Second, `no host "nobody..invalid" is known`},
+		{"a certificate that nobody trusts", s.URL + "/token", time.Minute, "its certificate is refused: x509: certificate signed by unknown authority"},
+		{"no TLS there", authority.New(t, false).URL + "/token", time.Minute, "what it answers is not HTTP, or not over TLS"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			address := strings.Replace(tt.address, "http://", "https://", 1)
-			_, err := token.NewEndpoint(address, token.EndpointOptions{Timeout: time.Second, Roots: x509.NewCertPool()}).Mint(t.Context(), claimsOf(t))
+			_, err := token.NewEndpoint(address, token.EndpointOptions{Timeout: tt.timeout, Roots: x509.NewCertPool()}).Mint(t.Context(), claimsOf(t))
 			if err == nil || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), leak) {
 				t.Errorf("got %v, want %s", err, tt.want)
 			}
@@ -250,7 +267,7 @@ func TestEndpoint_TellsThatATokenWasNotRevoked(t *testing.T) {
 		"its answer broke off":                raw("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n" + minted.Value),
 	} {
 		s.SetFault(fault)
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 		err := minted.Revoke(ctx)
 		cancel()
 		if want := "the endpoint " + s.URL + "/revoke: " + name; err == nil || err.Error() != want {
