@@ -66,7 +66,7 @@ func (a *agent) postBoard(ctx context.Context) error {
 	}
 	rows, cursors, err := a.boardRows(ctx)
 	if err != nil {
-		return err
+		return storeError{err}
 	}
 	data, err := runner.Encode(cursors)
 	if err != nil {

@@ -75,6 +75,7 @@ func TestLand_OneDeclinedDocumentHoldsUpNoOther(t *testing.T) {
 
 func TestLand_WhatWasDeclinedLandsOnceItIsAllowed(t *testing.T) {
 	a, s, log := newLandingAgent(t)
+	a.landed = &dependency{name: "ledger"}
 	l := landing{agent: a, store: s, bare: filepath.Join(t.TempDir(), "ledger.git")}
 	newBareRepo(t, l.bare)
 	a.ledger = ledgerAt(t, newGitServer(t, filepath.Dir(l.bare)).url("ledger.git"))
@@ -91,6 +92,9 @@ func TestLand_WhatWasDeclinedLandsOnceItIsAllowed(t *testing.T) {
 	due()
 	if err := a.landOutbox(t.Context()); err != nil || l.outbox(t) != 1 {
 		t.Fatalf("tried again: landOutbox() = %v, and %d wait", err, l.outbox(t))
+	}
+	if _, err := a.landed.state(t.Context()); err != nil {
+		t.Errorf("the ledger is not ready for what it does not take: %v", err)
 	}
 	if wait := a.declined.next(time.Now()); wait < retryRefused-time.Minute || wait > retryRefused {
 		t.Errorf("it is due again in %v, want some %v", wait, retryRefused)

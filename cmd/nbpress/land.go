@@ -73,7 +73,7 @@ func (a *agent) landNow(ctx context.Context) {
 func (a *agent) landOutbox(ctx context.Context) (err error) {
 	keys, err := a.store.List(ctx, runner.OutboxPrefix)
 	if err != nil {
-		return err
+		return storeError{err}
 	}
 	a.metrics.waits(len(keys) > 0)
 	defer func() { a.metrics.waits(err != nil || a.declined.err() != nil) }()
@@ -82,7 +82,9 @@ func (a *agent) landOutbox(ctx context.Context) (err error) {
 	fresh, due := a.declined.split(keys, time.Now())
 	for some := range slices.Chunk(fresh, landBatch) {
 		branches, err := a.readOutbox(ctx, some)
-		errs = append(errs, err)
+		if err != nil {
+			errs = append(errs, err)
+		}
 		for _, branch := range slices.Sorted(maps.Keys(branches)) {
 			if closed[branch] {
 				continue
@@ -98,8 +100,16 @@ func (a *agent) landOutbox(ctx context.Context) (err error) {
 	for some := range slices.Chunk(due, landBatch) {
 		errs = append(errs, a.landDue(ctx, some))
 	}
-	return errors.Join(errs...)
+	if err = errors.Join(errs...); err == nil && len(due) > 0 {
+		a.landed.note(ctx, nil) // what is declined still is no news of the ledger
+	}
+	return err
 }
+
+// storeError is an error of the store, where one of the ledger might be expected.
+type storeError struct{ error }
+
+func (e storeError) Unwrap() error { return e.error }
 
 // ledgerAnswers reports whether the ledger's remote is there.
 func (a *agent) ledgerAnswers(ctx context.Context) bool {
@@ -133,7 +143,7 @@ func (a *agent) readOutbox(ctx context.Context, keys []string) (map[string][]ent
 			continue // another agent has just landed it
 		}
 		if err != nil {
-			errs = append(errs, fmt.Errorf("outbox: %w", err))
+			errs = append(errs, storeError{fmt.Errorf("outbox: %w", err)})
 			continue
 		}
 		e, err := a.entryOf(key, data)
@@ -153,10 +163,10 @@ const rejectedPrefix = "rejected/"
 func (a *agent) reject(ctx context.Context, key string, data []byte, why error) error {
 	to := rejectedPrefix + strings.TrimPrefix(key, runner.OutboxPrefix)
 	if err := a.store.Put(ctx, to, data); err != nil {
-		return err
+		return storeError{err}
 	}
 	if err := a.store.Delete(ctx, key); err != nil {
-		return err
+		return storeError{err}
 	}
 	a.log.Error("document cannot go to the ledger; it is set aside in the store", "document", to, "error", why)
 	return nil
@@ -282,7 +292,11 @@ func (a *agent) landBatch(ctx context.Context, branch string, entries []entry) e
 	}
 	a.log.Info("ledger written", "branch", branch, "commit", short(commit.Hash), "subject", change.Subject)
 	errs := make([]error, len(entries))
-	sideBySide(len(entries), func(i int) { errs[i] = a.store.Delete(ctx, entries[i].key) })
+	sideBySide(len(entries), func(i int) {
+		if err := a.store.Delete(ctx, entries[i].key); err != nil {
+			errs[i] = storeError{err}
+		}
+	})
 	for _, e := range entries {
 		a.declined.forget(e.key)
 	}

@@ -18,7 +18,7 @@ const (
 // patience decides when a ledger that took nothing is tried again, and tells the log of
 // each trouble once, and of its end. The zero value is a ledger without trouble.
 type patience struct {
-	away    bool
+	away    string // what is, until something lands: the ledger, or the store that it comes from
 	refused string // why, until something lands
 }
 
@@ -29,7 +29,7 @@ func (p *patience) after(err error, log *slog.Logger, follows string) (least, mo
 	refused := refusal(err)
 	switch {
 	case err == nil:
-		if p.away || p.refused != "" {
+		if p.away != "" || p.refused != "" {
 			log.Info("ledger takes commits again")
 		}
 		*p = patience{}
@@ -38,13 +38,17 @@ func (p *patience) after(err error, log *slog.Logger, follows string) (least, mo
 		if p.refused != refused {
 			log.Error("ledger refuses commits until a person allows them; "+follows, "error", err, "retry", retryRefused)
 		}
-		p.away, p.refused = false, refused
+		p.away, p.refused = "", refused
 		return leastRefused, retryRefused
 	default:
-		if !p.away {
-			log.Warn("ledger not reached; "+follows, "error", err, "retry", retryAway)
+		away := "ledger"
+		if errors.As(err, new(storeError)) {
+			away = "store"
 		}
-		p.away = true
+		if p.away != away {
+			log.Warn(away+" not reached; "+follows, "error", err, "retry", retryAway)
+		}
+		p.away = away
 		return retryAway, retryAway
 	}
 }

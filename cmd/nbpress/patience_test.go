@@ -21,7 +21,7 @@ import (
 )
 
 func TestPatience_TellsEachTroubleOnceAndRetriesAsItDeserves(t *testing.T) {
-	away := errors.New("connection refused")
+	away, store := errors.New("connection refused"), storeError{errors.New("no space left on device")}
 	hook := func(output string) error {
 		return fmt.Errorf("commit: %w", &gitsync.DeclinedError{Branch: "runs/2026-11", Reason: "hook declined", Output: output})
 	}
@@ -35,6 +35,8 @@ func TestPatience_TellsEachTroubleOnceAndRetriesAsItDeserves(t *testing.T) {
 		{nil, 0, 0, ""},
 		{away, retryAway, retryAway, "WARN"},
 		{errors.New("no route to host"), retryAway, retryAway, ""},
+		{errors.Join(nil, store), retryAway, retryAway, "WARN"},
+		{store, retryAway, retryAway, ""},
 		{nil, 0, 0, "INFO"},
 		{hook("see https://host/1"), leastRefused, retryRefused, "ERROR"},
 		{hook("see https://host/2"), leastRefused, retryRefused, ""},
@@ -223,6 +225,30 @@ func TestLandOutbox_DoesNotReadALongOutboxForARemoteThatIsAway(t *testing.T) {
 	}
 	if err := a.landOutbox(t.Context()); err == nil || s.most > landBatch {
 		t.Errorf("landOutbox() = %v, and %d documents were read", err, s.most)
+	}
+}
+
+// What could not be asked for the next commit is no success.
+func TestLandOutbox_TellsOfARemoteThatGoesAwayBetweenTwoCommits(t *testing.T) {
+	a, s, _ := newLandingAgent(t)
+	root := t.TempDir()
+	newBareRepo(t, filepath.Join(root, "ledger.git"))
+	server := newGitServer(t, root)
+	var err error
+	a.ledger, err = gitsync.OpenLedger(gitsync.LedgerOptions{URL: server.url("ledger.git"), Dir: t.TempDir(), At: func(point string) {
+		if point == "ack:after" {
+			server.stop()
+		}
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := range landBatch + 1 {
+		s.put(t, fmt.Sprintf("slot-%03d.yaml", n), slotRecord("good", monday.Add(time.Duration(n)*time.Minute)))
+	}
+	err = a.landOutbox(t.Context())
+	if left, listErr := s.List(t.Context(), runner.OutboxPrefix); err == nil || len(left) != 1 || listErr != nil {
+		t.Errorf("landOutbox() = %v, and %d documents wait, %v", err, len(left), listErr)
 	}
 }
 
