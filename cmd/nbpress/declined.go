@@ -135,11 +135,8 @@ func (a *agent) landSome(ctx context.Context, branch string, entries []entry) er
 	if len(entries) == 1 || !errors.As(err, &no) {
 		return err
 	}
-	// Not in their order: else a few that are declined at its start would pass for all.
-	mixed := slices.Clone(entries)
-	rand.Shuffle(len(mixed), func(i, j int) { mixed[i], mixed[j] = mixed[j], mixed[i] })
 	s := search{agent: a, branch: branch}
-	searched := s.halves(ctx, mixed, no)
+	searched := s.halves(ctx, mix(entries), no)
 	if s.landed == 0 {
 		return cmp.Or(searched, err)
 	}
@@ -154,6 +151,21 @@ func (a *agent) landSome(ctx context.Context, branch string, entries []entry) er
 		a.landed.note(ctx, nil) // it takes commits: the last push that it declined was one of these
 	}
 	return searched
+}
+
+// mix returns entries in an order of which the beginning tells much: by chance, and of
+// each report one before there are two. Else a few that are declined at the beginning, of
+// one report with a secret in its tracebacks, would pass for all.
+func mix(entries []entry) []entry {
+	mixed := slices.Clone(entries)
+	rand.Shuffle(len(mixed), func(i, j int) { mixed[i], mixed[j] = mixed[j], mixed[i] })
+	turn, of := map[string]int{}, map[string]int{}
+	for _, e := range mixed {
+		turn[e.key] = of[e.report()]
+		of[e.report()]++
+	}
+	slices.SortStableFunc(mixed, func(a, b entry) int { return cmp.Compare(turn[a.key], turn[b.key]) })
+	return mixed
 }
 
 // landDue tries again what was declined. It stays so until it lands.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -32,10 +33,15 @@ const scanner = `if git ls-tree -r --name-only $new | grep -q poison; then echo 
 
 func (l landing) recordOf(t *testing.T, asset string, n int) {
 	t.Helper()
+	l.recordIn(t, "good", asset, n)
+}
+
+func (l landing) recordIn(t *testing.T, report, asset string, n int) {
+	t.Helper()
 	at := monday.Add(time.Duration(n) * time.Minute)
 	l.store.put(t, fmt.Sprintf("run-%s-%04d.yaml", asset, n), runner.Manifest{
-		APIVersion: runner.APIVersion, Kind: runner.KindRun, ID: runner.NewRunID("good", asset, at), Generation: 1,
-		Report: "good", Asset: asset, ScheduledAt: at, Status: runner.StatusCompleted,
+		APIVersion: runner.APIVersion, Kind: runner.KindRun, ID: runner.NewRunID(report, asset, at), Generation: 1,
+		Report: report, Asset: asset, ScheduledAt: at, Status: runner.StatusCompleted,
 	})
 }
 
@@ -151,6 +157,38 @@ func TestLand_ASearchEndsWhereMuchIsDeclined(t *testing.T) {
 		}
 		if left = l.outbox(t); tries > 20 {
 			t.Fatalf("%d still wait after %d tries", left, tries)
+		}
+	}
+}
+
+// All runs of a report say the same secret, and stand before the others in the outbox.
+func TestLand_ADeclinedReportHoldsUpNoOther(t *testing.T) {
+	a, s, _ := newLandingAgent(t)
+	l := landing{agent: a, store: s, bare: filepath.Join(t.TempDir(), "ledger.git")}
+	newBareRepo(t, l.bare)
+	a.ledger = ledgerAt(t, newGitServer(t, filepath.Dir(l.bare)).url("ledger.git"))
+	l.hook(t, scanner)
+	for n := range landBatch + landBatch/5 {
+		l.recordIn(t, "bad", "a-poison", n)
+	}
+	l.recordIn(t, "good", "b", 0)
+	good := runner.OutboxPrefix + "run-b-0000.yaml"
+	for tries := 1; ; tries++ {
+		err := a.landOutbox(t.Context())
+		a.landing.after(err, a.log, waiting)
+		if refusal(err) == "" {
+			t.Fatal(err)
+		}
+		keys, err := s.List(t.Context(), runner.OutboxPrefix)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Contains(keys, good) {
+			t.Logf("it landed with try %d", tries)
+			return
+		}
+		if tries > 20 { // five of six times it is among the first some
+			t.Fatal("it did not land")
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"math/rand/v2"
 	"path"
 	"slices"
 	"strings"
@@ -80,6 +81,9 @@ func (a *agent) landOutbox(ctx context.Context) (err error) {
 	var errs []error
 	closed := map[string]bool{}
 	fresh, due := a.declined.split(keys, time.Now())
+	if a.landing.refused != "" { // else the first some, which were declined, would hold up the rest each time
+		rand.Shuffle(len(fresh), func(i, j int) { fresh[i], fresh[j] = fresh[j], fresh[i] })
+	}
 	for some := range slices.Chunk(fresh, landBatch) {
 		branches, err := a.readOutbox(ctx, some)
 		if err != nil {
