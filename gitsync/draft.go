@@ -24,6 +24,7 @@ import (
 // draft is a commit that is not pushed yet, as the objects that it adds to what
 // its parent has.
 type draft struct {
+	branch  string
 	read    func(plumbing.ObjectType, plumbing.Hash) ([]byte, error) // objects of the parent
 	keep    func(path string, old, new []byte) bool
 	objects []plumbing.EncodedObject // blobs, trees, the commit: each after what it names
@@ -33,7 +34,7 @@ type draft struct {
 // draft builds a change on a tip, zero for a branch that does not exist. Where the
 // tip holds the change already, the draft's commit is the tip.
 func (l *Ledger) draft(c Change, tip plumbing.Hash) (*draft, error) {
-	d := &draft{read: l.mirror.objects().read, keep: c.Keep, commit: tip}
+	d := &draft{branch: c.Branch, read: l.mirror.objects().read, keep: c.Keep, commit: tip}
 	var parents []plumbing.Hash
 	var old plumbing.Hash
 	if !tip.IsZero() {
@@ -104,7 +105,7 @@ func (d *draft) tree(folder string, old plumbing.Hash, edits []edit) (plumbing.H
 	for _, name := range slices.Sorted(maps.Keys(below)) {
 		was := entries[name]
 		if was.name != "" && !was.isFolder() {
-			return old, fmt.Errorf("%s%s is not a folder on the branch", folder, name)
+			return old, d.noRoom("%s%s is not a folder on the branch", folder, name)
 		}
 		hash, err := d.tree(folder+name+"/", was.hash, below[name])
 		if err != nil {
@@ -119,6 +120,11 @@ func (d *draft) tree(folder string, old plumbing.Hash, edits []edit) (plumbing.H
 		return plumbing.ZeroHash, nil
 	}
 	return d.add(plumbing.TreeObject, encodeTree(slices.Collect(maps.Values(entries)))), nil
+}
+
+// noRoom is an error of an edit that others' files are in the way of.
+func (d *draft) noRoom(format string, args ...any) error {
+	return &DeclinedError{Branch: d.branch, Reason: fmt.Sprintf(format, args...)}
 }
 
 // put replaces a folder's entry, removes it where the new one has no hash, and
@@ -159,7 +165,7 @@ func (d *draft) entries(folder string, hash plumbing.Hash) (map[string]entry, er
 // file returns the entry that an edit makes of what stands at its path.
 func (d *draft) file(name string, was entry, e edit) (entry, error) {
 	if was.name != "" && was.isFolder() {
-		return was, fmt.Errorf("%s is a folder on the branch", name)
+		return was, d.noRoom("%s is a folder on the branch", name)
 	}
 	if e.remove {
 		return entry{}, nil

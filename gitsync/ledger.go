@@ -84,8 +84,9 @@ type Change struct {
 	Keep func(path string, old, new []byte) bool
 }
 
-// DeclinedError is a push that the remote's rules forbid: a hook, a protected
-// branch. Trying again does not help; a person has to.
+// DeclinedError is a push that the remote's rules forbid, a hook or a protected branch,
+// or one that there is no room for: a folder stands where a file should, or the other
+// way round. Trying again does not help; a person has to.
 type DeclinedError struct {
 	Branch string
 	Reason string // the remote's word: "pre-receive hook declined"

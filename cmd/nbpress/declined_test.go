@@ -161,6 +161,30 @@ func TestLand_ASearchEndsWhereMuchIsDeclined(t *testing.T) {
 	}
 }
 
+// Somebody made a folder where a manifest should stand.
+func TestLand_AFolderInAManifestsPlaceHoldsUpNoOther(t *testing.T) {
+	a, s, log := newLandingAgent(t)
+	l := landing{agent: a, store: s}
+	const place = "good/2026-11-23T0601+0000/in-the-way.yaml"
+	change := gitsync.Change{Branch: "runs/2026-11", Subject: "x", Files: map[string][]byte{place + "/file": []byte("x")}}
+	if _, err := a.ledger.Commit(t.Context(), change); err != nil {
+		t.Fatal(err)
+	}
+	for n := range 3 {
+		l.recordOf(t, "in-the-way", n)
+		l.recordOf(t, "a", n)
+	}
+	if err := a.landOutbox(t.Context()); err != nil || l.outbox(t) != 1 {
+		t.Errorf("landOutbox() = %v, and %d wait, want 1", err, l.outbox(t))
+	}
+	if err := a.declined.err(); err == nil || !strings.Contains(err.Error(), place+" is a folder on the branch") {
+		t.Errorf("held: %v", err)
+	}
+	if n := strings.Count(log.String(), "level=ERROR"); n != 1 {
+		t.Errorf("%d alarms, want 1:\n%s", n, log)
+	}
+}
+
 // All runs of a report say the same secret, and stand before the others in the outbox.
 func TestLand_ADeclinedReportHoldsUpNoOther(t *testing.T) {
 	a, s, _ := newLandingAgent(t)
