@@ -313,9 +313,15 @@ func (g *glance) elements(value, opens, closes string) func(yield func(string) b
 	return strings.SplitSeq(inner, ", ")
 }
 
+// longestKey is less than YAML takes for a key without a question mark, 1024 bytes.
+const longestKey = 1000
+
 // isWord reports whether a text is a key that needs no quotes and is no null or
 // boolean.
 func isWord(text string) bool {
+	if len(text) > longestKey {
+		return false
+	}
 	for i := range len(text) {
 		if c := text[i]; !isAlphanumeric(c) && c != '_' || c <= '9' && i == 0 {
 			return false

@@ -96,6 +96,7 @@ func TestGlance_LeavesTheOddToTheFullReader(t *testing.T) {
 		"returns":                 strings.ReplaceAll(failed, "\n", "\r\n"),
 		"an indented key":         strings.Replace(failed, "asset: ", " asset: ", 1),
 		"a traceback further in":  strings.Replace(failed, "|\n    -", "|\n      -", 1),
+		"a key that is too long":  strings.Replace(failed, "seconds: {", "seconds: {"+strings.Repeat("a", 1025)+": 1, ", 1),
 		"a list's end":            strings.Replace(failed, "\nerror:", "\n  - \nerror:", 1),
 	} {
 		if text == failed {
