@@ -30,6 +30,7 @@ type ward struct {
 	key  string
 	done chan error // how it ended
 	said *bytes.Buffer
+	cmd  *exec.Cmd
 }
 
 // wardUser is who the warden and its kernels run as: nobody who may do more than they.
@@ -87,6 +88,7 @@ func startWarden(t testing.TB, arguments ...string) *ward {
 	cmd.Stderr, cmd.Stdout = w.said, w.said
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	must(t, cmd.Start())
+	w.cmd = cmd
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -127,6 +129,27 @@ func freePorts(t testing.TB) int {
 // dial reaches the pod's ports where this test has them.
 func (w *ward) dial(ctx context.Context, port int) (net.Conn, error) {
 	return dialIP("127.0.0.1")(ctx, port-portLeash+w.port)
+}
+
+// pause stops the warden, alone of its namespace, and returns what lets it go on: what
+// comes meanwhile is there all at once, in its order.
+func (w *ward) pause(t testing.TB) (resume func()) {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), "ps", "-o", "pid=", "--ppid", strconv.Itoa(w.cmd.Process.Pid)).Output()
+	must(t, err)
+	pid, err := strconv.Atoi(strings.TrimSpace(string(out)))
+	must(t, err)
+	must(t, syscall.Kill(pid, syscall.SIGSTOP))
+	for deadline := time.Now().Add(time.Minute); ; <-time.After(5 * time.Millisecond) {
+		out, err := exec.CommandContext(t.Context(), "ps", "-o", "state=", "-p", strconv.Itoa(pid)).Output()
+		must(t, err)
+		if strings.TrimSpace(string(out)) == "T" {
+			return func() { must(t, syscall.Kill(pid, syscall.SIGCONT)) }
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the warden does not stop: its state is %s", out)
+		}
+	}
 }
 
 // take takes the warden's leash until the test ends.
@@ -348,6 +371,80 @@ func TestWarden_LetsNobodyInWithoutTheKey(t *testing.T) {
 		t.Error("somebody listens though the leash is taken")
 	}
 	w.start(t, l)
+}
+
+// TestWarden_OutlivesWhatIsReadyTogether: of what one look finds ready the first may make
+// an end of the second.
+func TestWarden_OutlivesWhatIsReadyTogether(t *testing.T) {
+	t.Run("the key, and another caller", func(t *testing.T) {
+		w := startWarden(t)
+		dial := func(ctx context.Context, port int) (net.Conn, error) {
+			conn, err := w.dial(ctx, port)
+			return &beforeProof{Conn: conn, send: func(send func()) {
+				resume := w.pause(t)
+				defer resume()
+				send()
+				other, err := w.dial(t.Context(), portLeash)
+				must(t, err)
+				t.Cleanup(func() { _ = other.Close() })
+			}}, err
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		l, err := takeLeash(ctx, dial, []byte(w.key))
+		must(t, err)
+		defer l.Close()
+		must(t, l.stop(ctx))
+	})
+	t.Run("a stop, and something printed", func(t *testing.T) {
+		w := startWarden(t)
+		l := w.take(t)
+		c, _ := w.start(t, l)
+		passes(t, c, `
+import os, threading, time
+def speak():
+    while not os.path.exists('speak'): time.sleep(0.01)
+    os.write(2, b'x')
+    open('spoke', 'w').close()
+threading.Thread(target=speak, daemon=True).start()
+`)
+		resume := w.pause(t)
+		must(t, l.say("stop"))
+		must(t, os.WriteFile(w.at("work/speak"), nil, 0o644))
+		for deadline := time.Now().Add(time.Minute); ; <-time.After(5 * time.Millisecond) {
+			if _, err := os.Stat(w.at("work/spoke")); err == nil {
+				break
+			}
+			if time.Now().After(deadline) {
+				t.Fatal("the kernel does not print")
+			}
+		}
+		resume()
+		select {
+		case f := <-l.answers:
+			if f.Is != "stopped" {
+				t.Errorf("got %+v", f)
+			}
+		case <-l.lost():
+			t.Fatal(l.reason())
+		}
+		must(t, l.stop(t.Context()))
+	})
+}
+
+// beforeProof has the first that is written be sent by a function.
+type beforeProof struct {
+	net.Conn
+	send func(send func())
+}
+
+func (b *beforeProof) Write(p []byte) (n int, err error) {
+	send := b.send
+	if b.send = nil; send == nil {
+		return b.Conn.Write(p)
+	}
+	send(func() { n, err = b.Conn.Write(p) })
+	return n, err
 }
 
 func TestLeash_BelievesNobodyWithoutTheKey(t *testing.T) {

@@ -336,6 +336,8 @@ class Warden:
             pass
 
     def accept(self, listener):
+        if self.leash:  # taken meanwhile: what was ready together is handled one after the other
+            return
         connection, _ = listener.accept()
         if len(self.callers) >= MOST_CALLERS:  # the silent do not keep the agent out
             self.hang_up(min(self.callers.values(), key=lambda caller: caller.since))
@@ -402,7 +404,7 @@ class Warden:
         self.leash.say(**{"is": "started"})
 
     def printed(self, output):
-        if not self.kernel.read_log():
+        if self.kernel and self.kernel.output == output and not self.kernel.read_log():  # else it was stopped meanwhile
             self.selector.unregister(output)
 
     def stop(self):
