@@ -104,7 +104,7 @@ func (e *Election) Seize(ctx context.Context) (*Reign, error) {
 var errHeld = errors.New("the lease is held")
 
 func (e *Election) compete(ctx context.Context) (*Reign, error) {
-	began, known := make(chan struct{}), ""
+	began := make(chan struct{})
 	reigning, depose := context.WithCancel(context.WithoutCancel(ctx))
 	r := &Reign{depose: depose, over: make(chan struct{})}
 	elector, err := leaderelection.NewLeaderElector(leaderelection.LeaderElectionConfig{
@@ -113,11 +113,10 @@ func (e *Election) compete(ctx context.Context) (*Reign, error) {
 		Callbacks: leaderelection.LeaderCallbacks{
 			OnStartedLeading: func(context.Context) { close(began) },
 			OnStoppedLeading: func() {},
-			OnNewLeader: func(holder string) {
-				if holder != e.lock.Identity() && holder != known {
+			OnNewLeader: func(holder string) { // told of each once; nobody's name is ""
+				if holder != e.lock.Identity() && holder != "" {
 					e.log.Info("standing by: another agent is at work", "holder", holder)
 				}
-				known = holder
 			},
 		},
 	})
