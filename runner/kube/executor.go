@@ -44,7 +44,7 @@ func New(ctx context.Context, o Options) (*Executor, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Executor{o: o, client: client, pods: pods, tidy: newUndertaker(client, o.Log)}, nil
+	return &Executor{o: o, client: client, pods: pods, tidy: newUndertaker(client, o.Instance, o.Log)}, nil
 }
 
 // Ready returns nil, or what is wrong with the cluster. It asks, and the answer may take as

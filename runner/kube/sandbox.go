@@ -348,8 +348,12 @@ func (s *sandbox) remove(ctx context.Context) error {
 		if apierrors.IsNotFound(err) {
 			return nil
 		}
-		if err != nil || !ours(there.Labels, s.e.o.Instance) {
+		if err != nil {
+			s.e.tidy.take(s.name, "")
 			return err
+		}
+		if !ours(there.Labels, s.e.o.Instance) {
+			return nil
 		}
 		uid = there.UID
 	}

@@ -6,14 +6,17 @@ import (
 	"sync"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 )
 
 // undertaker removes in the background what could not be removed at once, because the
 // cluster was away. What it has not removed when it is stopped is left for Begin.
 type undertaker struct {
-	client *client
-	log    *slog.Logger
+	client   *client
+	instance string
+	log      *slog.Logger
 
 	mu      sync.Mutex // guards what follows
 	stopped bool
@@ -27,11 +30,12 @@ const (
 	lastPause  = time.Minute
 )
 
-func newUndertaker(client *client, log *slog.Logger) *undertaker {
-	return &undertaker{client: client, log: log, end: make(chan struct{})}
+func newUndertaker(client *client, instance string, log *slog.Logger) *undertaker {
+	return &undertaker{client: client, instance: instance, log: log, end: make(chan struct{})}
 }
 
-// take removes a pod sooner or later.
+// take removes a pod sooner or later. Where its uid is "" it was asked for, and nobody said
+// whether it is there.
 func (u *undertaker) take(name string, uid types.UID) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -46,7 +50,7 @@ func (u *undertaker) take(name string, uid types.UID) {
 			case <-time.After(pause):
 			}
 			ctx, cancel := context.WithTimeout(context.Background(), requestTimeout)
-			err := deletePod(ctx, u.client, name, uid, 0)
+			err := u.remove(ctx, name, uid)
 			cancel()
 			if err == nil {
 				u.log.Info("removed a pod that could not be removed before", "pod", name)
@@ -55,6 +59,20 @@ func (u *undertaker) take(name string, uid types.UID) {
 			u.log.Debug("a pod is not removed yet", "pod", name, "error", err)
 		}
 	})
+}
+
+func (u *undertaker) remove(ctx context.Context, name string, uid types.UID) error {
+	if uid == "" {
+		there, err := u.client.pods.Get(ctx, name, metav1.GetOptions{})
+		if apierrors.IsNotFound(err) || err == nil && !ours(there.Labels, u.instance) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		uid = there.UID
+	}
+	return deletePod(ctx, u.client, name, uid, 0)
 }
 
 // stop returns when nothing is being removed any more.
