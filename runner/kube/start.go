@@ -32,12 +32,13 @@ func (e *Executor) Start(ctx context.Context, spec runner.Spec) (_ runner.Sandbo
 	defer cancel()
 	s := e.newSandbox(name)
 	s.spec = spec
+	began := time.Now()
 	defer func() {
 		if err == nil {
 			return
 		}
-		if context.Cause(ctx) == errSlowStart && !errors.As(err, new(*runner.Failure)) {
-			err = &runner.Failure{Code: runner.StartTimeout, Message: fmt.Sprintf("the pod did not start within %v: %v", e.o.StartTimeout, err)}
+		if isLate(ctx) && !errors.As(err, new(*runner.Failure)) {
+			err = &runner.Failure{Code: runner.StartTimeout, Message: fmt.Sprintf("the pod did not start within %v: %v", time.Since(began).Round(time.Second), err)}
 		}
 		cleanup, cancel := context.WithTimeout(context.WithoutCancel(ctx), requestTimeout)
 		defer cancel()
@@ -45,7 +46,6 @@ func (e *Executor) Start(ctx context.Context, spec runner.Spec) (_ runner.Sandbo
 			s.log.Warn("a pod that did not start is not removed yet", "error", closeErr)
 		}
 	}()
-	began := time.Now()
 	if err := s.create(ctx, spec); err != nil {
 		return nil, err
 	}
@@ -65,10 +65,18 @@ func (e *Executor) Start(ctx context.Context, spec runner.Spec) (_ runner.Sandbo
 // errSlowStart is the cause of the end of a context that start used up.
 var errSlowStart = errors.New("the start took too long")
 
+// isLate reports whether the time for a start is up, ours or the run's own. The notebook has
+// not begun by then, so it is not what took too long.
+func isLate(ctx context.Context) bool { return errors.Is(ctx.Err(), context.DeadlineExceeded) }
+
 // create makes the pod and its Secret. Leftovers of an attempt of the same name, from an
 // earlier life, are removed first; they are never used.
 func (s *sandbox) create(ctx context.Context, spec runner.Spec) error {
-	owner, err := s.e.owner(ctx)
+	var owner metav1.OwnerReference
+	err := s.patiently(ctx, func() (err error) {
+		owner, err = s.e.owner(ctx)
+		return err
+	})
 	if err != nil {
 		return err
 	}
@@ -83,25 +91,56 @@ func (s *sandbox) create(ctx context.Context, spec runner.Spec) error {
 	}
 	s.setPod(pod.UID)
 	secret := secretFor(pod, spec.Secrets, s.key)
+	if err := s.patiently(ctx, func() error { return s.createSecret(ctx, secret) }); err != nil {
+		return refusal(fmt.Errorf("create Secret %s: %w", secret.Name, err))
+	}
+	return nil
+}
+
+func (s *sandbox) createSecret(ctx context.Context, secret *corev1.Secret) error {
 	made, err := s.e.client.secrets.Create(ctx, secret, metav1.CreateOptions{})
-	if apierrors.IsAlreadyExists(err) { // of a pod that is gone, and whose Secret goes a little later
+	if apierrors.IsAlreadyExists(err) { // of a pod that is gone, and whose Secret goes a little later; or ours, and we were not told
 		if err = s.e.client.secrets.Delete(ctx, secret.Name, metav1.DeleteOptions{}); err == nil || apierrors.IsNotFound(err) {
 			made, err = s.e.client.secrets.Create(ctx, secret, metav1.CreateOptions{})
 		}
 	}
-	if err != nil {
-		return refusal(fmt.Errorf("create Secret %s: %w", secret.Name, err))
+	if err == nil {
+		s.secret = made.UID
 	}
-	s.secret = made.UID
-	return nil
+	return err
+}
+
+// patiently repeats requests while the cluster's API is away, or too busy, for as long as a
+// pod may wait for a node: no attempt is worn out by that.
+func (s *sandbox) patiently(ctx context.Context, ask func() error) error {
+	until, told := time.Now().Add(s.e.o.Patience), false
+	for pause := shortestPause; ; pause = min(2*pause, longestPause) {
+		err := ask()
+		if !isAway(err) || ctx.Err() != nil || time.Now().After(until) {
+			return err
+		}
+		if !told {
+			s.log.Warn("a pod waits for the cluster's API", "error", err)
+			told = true
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(pause):
+		}
+	}
 }
 
 // createPod creates the pod, and waits for quota where there is none left.
 func (s *sandbox) createPod(ctx context.Context, wanted *corev1.Pod) (*corev1.Pod, error) {
 	began, told := time.Now(), false
-	for pause := quotaPause; ; pause = min(2*pause, longestQuotaPause) {
+	for pause := shortestPause; ; pause = min(2*pause, longestPause) {
 		s.mayExist = true // also if we are not told
-		pod, err := s.e.client.pods.Create(ctx, wanted, metav1.CreateOptions{})
+		var pod *corev1.Pod
+		err := s.patiently(ctx, func() (err error) {
+			pod, err = s.e.client.pods.Create(ctx, wanted, metav1.CreateOptions{})
+			return err
+		})
 		var failure *runner.Failure
 		switch {
 		case err == nil:
@@ -126,10 +165,10 @@ func (s *sandbox) createPod(ctx context.Context, wanted *corev1.Pod) (*corev1.Po
 	}
 }
 
-// The pauses between two tries to create a pod that the quota refuses.
+// The pauses between two tries to create what the quota refuses, or while the API is away.
 const (
-	quotaPause        = 500 * time.Millisecond
-	longestQuotaPause = 5 * time.Second
+	shortestPause = 500 * time.Millisecond
+	longestPause  = 5 * time.Second
 )
 
 // replace removes the pod that has our name: an earlier life began this attempt. One that is
@@ -206,7 +245,7 @@ func (s *sandbox) awaitNews(ctx context.Context, changed <-chan struct{}, troubl
 	case <-over:
 		return trouble.failure()
 	case <-ctx.Done():
-		if trouble.state == waiting && context.Cause(ctx) == errSlowStart {
+		if trouble.state == waiting && isLate(ctx) {
 			return trouble.failure()
 		}
 		return context.Cause(ctx)

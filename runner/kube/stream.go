@@ -60,10 +60,17 @@ func (e execer) run(ctx context.Context, argv []string, stdin io.Reader, stdout,
 // isRefusal tells an answer of the cluster from the absence of one.
 func isRefusal(err error) bool {
 	if status := apierrors.APIStatus(nil); errors.As(err, &status) {
-		return !apierrors.IsServiceUnavailable(err) && !apierrors.IsTooManyRequests(err) &&
-			!apierrors.IsServerTimeout(err) && !apierrors.IsTimeout(err)
+		return !isBusy(err)
 	}
 	return httpstream.IsUpgradeFailure(err)
+}
+
+// isAway reports whether a request that is no stream got no answer, or that of an API which
+// is too busy for one.
+func isAway(err error) bool { return errors.As(err, new(*url.Error)) || isBusy(err) }
+
+func isBusy(err error) bool {
+	return apierrors.IsServiceUnavailable(err) || apierrors.IsTooManyRequests(err) || apierrors.IsServerTimeout(err) || apierrors.IsTimeout(err)
 }
 
 // try runs a command once. It says whether any of the streams was touched.
