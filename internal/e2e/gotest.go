@@ -62,8 +62,16 @@ func test(ctx context.Context, out io.Writer, how manner) (results, error) {
 		found.take(out, e, said)
 	}
 	var exit *exec.ExitError
-	if err := cmd.Wait(); err != nil && !errors.As(err, &exit) {
+	err = cmd.Wait()
+	if err != nil && !errors.As(err, &exit) {
 		return nil, fmt.Errorf("go test: %w", err)
+	}
+	if err != nil && found.failed() == 0 { // as when a scenario's process was ended in the middle
+		found["go test"] = "fail"
+		fmt.Fprintf(out, "FAIL go test: %v, and no scenario failed\n", err)
+		for name, text := range said {
+			fmt.Fprintf(out, "%s said:\n%s", name, text)
+		}
 	}
 	return found, ctx.Err()
 }
