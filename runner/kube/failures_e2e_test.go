@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/tools/clientcmd"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,6 +14,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/clientcmd"
 
 	"nbpress/runner"
 )
@@ -150,7 +150,7 @@ func TestE2E_FailuresOfAPodAtWork(t *testing.T) {
 			want: runner.Evicted, message: []string{"evicted"},
 		},
 		{
-			name: "past its deadline", spec: func(s *runner.Spec) { s.Deadline = time.Now() },
+			name: "past its deadline", spec: func(s *runner.Spec) { s.Deadline = time.Now().Add(2 * time.Minute) }, // by when the cell runs
 			want: runner.RunTimeout, message: []string{"activeDeadlineSeconds"},
 		},
 	} {
