@@ -14,7 +14,6 @@
 // One informer, filtered by that label, tells of every pod: nothing is polled. How a pod
 // failed is told by a pure function of what the cluster says of it (fate.go).
 //
-// The clients are made for the few types that are used here, on a scheme of their own:
-// client-go's clientset would register every type that Kubernetes has, which costs an
-// agent several MiB of memory.
+// The clients are made for the few types that are used here, on a scheme of their own, so
+// that it is plain what we ask a cluster for.
 package kube
