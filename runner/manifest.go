@@ -102,7 +102,7 @@ type Attempt struct {
 	Ended      string             `yaml:"ended" json:"ended"` // completed, an error's code, released or abandoned
 	Message    string             `yaml:"message,omitempty" json:"message,omitempty"`
 	Sandbox    string             `yaml:"sandbox,omitempty" json:"sandbox,omitempty"`
-	Seconds    map[string]float64 `yaml:"seconds,omitempty,flow" json:"seconds,omitempty"` // per stage
+	Seconds    map[string]float64 `yaml:"seconds,omitempty,flow" json:"seconds,omitempty"` // per stage, and of parts of one, as start.running
 }
 
 // Artifact is one object that a run left in the store.

@@ -55,7 +55,7 @@ type Outcome struct {
 	Warnings  []string
 	Failure   *Failure // nil: completed
 	Sandbox   string
-	Seconds   map[string]float64 // per stage
+	Seconds   map[string]float64 // per stage, and of parts of one, as start.running
 }
 
 // Outputs are the output.json of each execution: by its language, or by "" where one
@@ -163,6 +163,11 @@ func (p *press) run(ctx context.Context, exec Executor, then func(Outputs) error
 	}()
 	if named, ok := p.sandbox.(fmt.Stringer); ok {
 		p.outcome.Sandbox = named.String()
+	}
+	if timed, ok := p.sandbox.(timedStart); ok {
+		for part, took := range timed.StartParts() {
+			p.outcome.Seconds["start."+part] = seconds(took)
+		}
 	}
 	revoke, err := p.mint(ctx)
 	defer revoke()

@@ -99,6 +99,17 @@ func (b *faultyBox) Close(ctx context.Context) error {
 	return errors.Join(b.Sandbox.Close(ctx), b.of.close)
 }
 
+func (b *faultyBox) StartParts() map[string]time.Duration {
+	return map[string]time.Duration{"running": 1500 * time.Millisecond}
+}
+
+func TestPress_TellsThePartsOfAStart(t *testing.T) {
+	outcome, err := runner.Press(t.Context(), &faulty{FakeExecutor: runnertest.FakeExecutor{OnCell: wroteAll}}, jobOf(bundleOf("plant-1")))
+	if got, want := outcome.Seconds["start.running"], 1.5; err != nil || outcome.Failure != nil || got != want {
+		t.Errorf("got %v s, want %v (%+v, %v)", got, want, outcome.Failure, err)
+	}
+}
+
 // wroteAll is an OnCell that writes a few files.
 func wroteAll(context.Context, runner.Spec, string) (map[string][]byte, error) {
 	return map[string][]byte{

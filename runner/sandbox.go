@@ -69,3 +69,8 @@ type Death struct {
 	Code    Code   // KernelDied, OOMKilled, PodDeleted, ...; "" when it exited with status 0
 	Message string // "exit status 1", "signal: killed", the cluster's own word
 }
+
+// timedStart is a sandbox that knows how long the parts of its start took.
+type timedStart interface {
+	StartParts() map[string]time.Duration
+}

@@ -26,7 +26,9 @@ type sandbox struct {
 	log      *slog.Logger
 	key      string
 	node     string
-	mayExist bool // a pod was asked for
+	mayExist bool                     // a pod was asked for
+	placed   time.Time                // when we heard of its node
+	parts    map[string]time.Duration // of the start
 	follower *follower
 	dial     dialer
 	forward  *forward // nil: the pod is reached at its address
@@ -60,6 +62,11 @@ func (e *Executor) newSandbox(name string) *sandbox {
 func (s *sandbox) String() string {
 	return fmt.Sprintf("pod %s/%s on node %s", s.e.o.Namespace, s.name, s.node)
 }
+
+// StartParts returns how long the parts of Start took: until pod and Secret were created, then
+// until a node was found (scheduled), until both containers ran, with pulling images, and
+// until the kernel's obeyed us (reached).
+func (s *sandbox) StartParts() map[string]time.Duration { return s.parts }
 
 func (s *sandbox) setPod(uid types.UID) {
 	s.mu.Lock()

@@ -58,7 +58,10 @@ func (e *Executor) Start(ctx context.Context, spec runner.Spec) (_ runner.Sandbo
 	if err := s.connect(ctx, pod); err != nil {
 		return nil, s.because(ctx, err)
 	}
-	s.log.Debug("a pod is ready", "created", created.Sub(began), "running", ran.Sub(created), "reached", time.Since(ran), "node", s.node)
+	s.parts = map[string]time.Duration{
+		"created": created.Sub(began), "scheduled": s.placed.Sub(created), "running": ran.Sub(s.placed), "reached": time.Since(ran),
+	}
+	s.log.Debug("a pod is ready", "took", s.parts, "node", s.node)
 	return s, nil
 }
 
@@ -209,6 +212,9 @@ func (s *sandbox) awaitRunning(ctx context.Context) (*corev1.Pod, error) {
 		f := fate{state: starting}
 		if seen.pod != nil {
 			f = fateOf(seen.pod, seen.gone)
+		}
+		if s.placed.IsZero() && seen.pod != nil && seen.pod.Spec.NodeName != "" {
+			s.placed = time.Now()
 		}
 		switch f.state {
 		case running:
