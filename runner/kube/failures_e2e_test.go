@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -134,7 +135,7 @@ func TestE2E_FailuresOfAPodAtWork(t *testing.T) {
 		kept    bool // the desk lives on
 	}{
 		{
-			name: "out of memory", cell: "hog = [bytes(range(256)) * 4096 for _ in range(4096)]",
+			name: "out of memory", cell: hog,
 			want: runner.OOMKilled, message: []string{"256 MiB"}, kept: true,
 		},
 		{
@@ -170,7 +171,7 @@ func TestE2E_FailuresOfAPodAtWork(t *testing.T) {
 			if test.hurt != nil {
 				test.hurt(c, box)
 			}
-			failure := c.ends(n)
+			failure, told := c.ends(n), time.Now()
 			c.says(failure.Code, failure.Message, test.want, test.message...)
 			ctx, cancel := context.WithTimeout(t.Context(), patience)
 			defer cancel()
@@ -180,6 +181,7 @@ func TestE2E_FailuresOfAPodAtWork(t *testing.T) {
 				if err != nil || string(data) != "by the notebook" {
 					t.Errorf("what the notebook wrote reads %q, %v", data, err)
 				}
+				c.toldSoon(ctx, box, told)
 			} else {
 				_, err := box.Get(ctx, "written.txt", 100)
 				failure := c.failure(nil, err)
@@ -190,6 +192,31 @@ func TestE2E_FailuresOfAPodAtWork(t *testing.T) {
 				t.Errorf("the closed sandbox left %q", left)
 			}
 		})
+	}
+}
+
+// hog takes memory until it is killed, and keeps the time of its latest life in a file.
+const hog = `
+import os, time
+alive = os.open("alive", os.O_CREAT | os.O_WRONLY)
+hog = []
+while True:
+    hog.append(bytes(range(256)) * 4096)
+    os.pwrite(alive, b"%020d" % time.time_ns(), 0)
+`
+
+// toldSoon checks how long after the end of hog we were told of it. The promise is a second;
+// the bound is for machines that are slow.
+func (c *cluster) toldSoon(ctx context.Context, box *sandbox, told time.Time) {
+	c.Helper()
+	data, err := box.Get(ctx, "alive", 100)
+	c.must(err)
+	nanoseconds, err := strconv.ParseInt(string(data), 10, 64)
+	c.must(err)
+	took := told.Sub(time.Unix(0, nanoseconds))
+	c.Logf("told %v after the kill", took.Round(time.Millisecond))
+	if took > 5*time.Second {
+		c.Error("that is too late")
 	}
 }
 
