@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -70,11 +71,29 @@ func (c *cluster) must(err error) {
 
 // options are for small pods.
 func (c *cluster) options() Options {
+	log := slog.New(slog.NewTextHandler(c.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
+	return smallPods(c.kubeconfig, c.namespace, c.image, log)
+}
+
+func smallPods(kubeconfig, namespace, image string, log *slog.Logger) Options {
 	return Options{
-		Kubeconfig: c.kubeconfig, Namespace: c.namespace, Instance: "press", Image: c.image,
-		MilliCPU: 100, Memory: 256 << 20, Storage: 64 << 20, StartTimeout: patience,
-		Log: slog.New(slog.NewTextHandler(c.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Kubeconfig: kubeconfig, Namespace: namespace, Instance: "press", Image: image,
+		MilliCPU: 100, Memory: 256 << 20, Storage: 64 << 20, StartTimeout: patience, Log: log,
 	}
+}
+
+// number is how much of something the environment asks for.
+func number(t testing.TB, name string, otherwise int) int {
+	t.Helper()
+	text := os.Getenv(name)
+	if text == "" {
+		return otherwise
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 {
+		t.Fatalf("%s is %q, want a number", name, text)
+	}
+	return n
 }
 
 // open returns an executor that ends with the test.
@@ -114,19 +133,24 @@ func (c *cluster) close(box runner.Sandbox) {
 // remains lists the pods and Secrets of the namespace, of a run or of all.
 func (c *cluster) remains(run runner.RunID) []string {
 	c.Helper()
-	selected := metav1.ListOptions{LabelSelector: labelManagedBy + "=" + managedBy}
 	if run != "" {
-		selected.LabelSelector = labelRun + "=" + string(run)
+		return c.selected(labelRun + "=" + string(run))
 	}
+	return c.selected(labelManagedBy + "=" + managedBy)
+}
+
+// selected lists the pods, and then the Secrets, that have labels.
+func (c *cluster) selected(labels string) []string {
+	c.Helper()
 	ctx := context.WithoutCancel(c.Context())
-	pods, err := c.client.pods.List(ctx, selected)
+	pods, err := c.client.pods.List(ctx, metav1.ListOptions{LabelSelector: labels})
 	c.must(err)
 	var left []string
 	for _, pod := range pods.Items {
 		left = append(left, "pod "+pod.Name)
 	}
 	var secrets corev1.SecretList
-	c.must(c.client.core.Get().Namespace(c.namespace).Resource("secrets").Param("labelSelector", selected.LabelSelector).Do(ctx).Into(&secrets))
+	c.must(c.client.core.Get().Namespace(c.namespace).Resource("secrets").Param("labelSelector", labels).Do(ctx).Into(&secrets))
 	for _, secret := range secrets.Items {
 		left = append(left, "Secret "+secret.Name)
 	}
