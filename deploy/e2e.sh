@@ -7,6 +7,13 @@
 #   KUBECONFIG               the cluster; it must have, or be able to pull, the images:
 #   NBPRESS_E2E_IMAGE        of reports (localhost/nbpress-kernel:dev)
 #   NBPRESS_E2E_AGENT_IMAGE  of the agent (localhost/nbpress-agent:dev)
+#   NBPRESS_E2E_SLOTS        runs that are due at once (40)
+#   NBPRESS_E2E_KILLS        agents that are killed beside another's pods (8)
+#
+# One scenario stops the node for a while. It wants a development cluster of its own:
+#
+#   DEVCLUSTER_DIR=/var/tmp/second DEVCLUSTER_NET=10.201 DEVCLUSTER_BIN=/var/tmp/devcluster/bin \
+#   DEVCLUSTER_SILENCE=20 NBPRESS_E2E_NODE_CLUSTER=1 deploy/e2e.sh -only NodeLost
 #
 # With kind: make kernel-image agent-image test-images, then kind load image-archive
 # build/kernel-image.tar, and so on.
