@@ -55,6 +55,13 @@ func (d *dependency) found(err error) {
 	}
 }
 
+// forget has it stand as before anybody had used it.
+func (d *dependency) forget() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.err, d.at = nil, time.Time{}
+}
+
 // wellAt returns when nothing was wrong with it last; zero: never.
 func (d *dependency) wellAt() time.Time {
 	d.mu.Lock()

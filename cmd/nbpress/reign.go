@@ -119,6 +119,7 @@ func (s *station) work(ctx context.Context, a *agent, do func(context.Context) e
 		s.working.Store(a)
 		err = do(working)
 		s.working.Store(nil)
+		s.ledger.forget() // who stands by does not ask it, and would call it down for ever
 	}
 	done()
 	_ = keeper.Wait() // it has no error
