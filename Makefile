@@ -46,7 +46,7 @@ build/versitygw build/toxiproxy-server: internal/testenv/s3server/go.mod interna
 
 test: venv s3server ## run every test, on real kernels, with the race detector
 	$(if $(RACE),,@echo "make test: no C compiler ($$(go env CC)), so without the race detector")
-	go test $(RACE) -timeout 30m $(GOTESTFLAGS) ./...
+	go test $(RACE) -timeout 45m $(GOTESTFLAGS) ./...
 
 scripts: venv ## only the scripts that use the program as people do
 	go test $(RACE) $(GOTESTFLAGS) -run TestScript ./cmd/nbpress
