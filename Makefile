@@ -48,7 +48,7 @@ test: venv s3server ## run every test, on real kernels, with the race detector
 	$(if $(RACE),,@echo "make test: no C compiler ($$(go env CC)), so without the race detector")
 	go test $(RACE) -timeout 45m $(GOTESTFLAGS) ./...
 
-scripts: venv ## only the scripts that use the program as people do
+scripts: venv s3server ## only the scripts that use the program as people do
 	go test $(RACE) $(GOTESTFLAGS) -run TestScript ./cmd/nbpress
 
 e2e: venv s3server ## run the scenarios on a real Kubernetes: of KUBECONFIG, else one started here (root); E2E=part of a name
