@@ -21,10 +21,11 @@ type budget struct {
 	output    int64 // output.json
 	published int64
 	executed  int64 // notebooks
+	unpacked  int64 // what published archives are searched for secrets; it is not kept
 }
 
 func fullBudget() budget {
-	return budget{output: 64 << 20, published: 64 << 20, executed: 32 << 20}
+	return budget{output: 64 << 20, published: 64 << 20, executed: 32 << 20, unpacked: 256 << 20}
 }
 
 const (
@@ -103,13 +104,14 @@ func (p *press) published(ctx context.Context) (map[string][]byte, error) {
 		if other, taken := origin[strings.ToLower(base)]; taken {
 			return nil, &Failure{Code: OutputInvalid, Message: fmt.Sprintf("publish: %q and %q would have the same name beside the page", other, name)}
 		}
-		secret, whole := p.hidden.InFile(data)
+		secret, unpacked, whole := p.hidden.InFile(data, p.left.unpacked)
 		if secret != "" {
 			return nil, leaked(name, secret)
 		}
 		if !whole {
 			p.warn("publish: %q unpacks to too much to be searched for secrets", name)
 		}
+		p.left.unpacked -= unpacked
 		p.left.published -= int64(len(data))
 		origin[strings.ToLower(base)] = name
 		if files[base] = data; len(files) > maxPublished {

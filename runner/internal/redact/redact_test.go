@@ -1,10 +1,13 @@
 package redact_test
 
 import (
+	"archive/zip"
 	"bytes"
+	"compress/gzip"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"html"
 	"net/url"
 	"strconv"
@@ -185,6 +188,49 @@ func TestString_BoundsWhatMarksAdd(t *testing.T) {
 	text := strings.Repeat("12345678\n", 100000)
 	if got := r.String(text); len(got) > len(text)+100*1000 {
 		t.Errorf("%d bytes became %d", len(text), len(got))
+	}
+}
+
+func TestInFile_UnpacksNoMoreThanItMay(t *testing.T) {
+	r := newRedactor(t, redact.Secret{Name: "IT", Value: "correct-horse-battery"})
+	var zipped, packed, many bytes.Buffer
+	w := gzip.NewWriter(&zipped)
+	_, err := w.Write(append(make([]byte, 1<<20), "correct-horse-battery"...))
+	archive := zip.NewWriter(&packed)
+	for range 3 {
+		member, createErr := archive.Create("member")
+		if createErr == nil {
+			_, createErr = member.Write(make([]byte, 1<<20))
+		}
+		err = errors.Join(err, createErr)
+	}
+	members := zip.NewWriter(&many)
+	for range 10001 {
+		_, createErr := members.Create("")
+		err = errors.Join(err, createErr)
+	}
+	if err = errors.Join(err, w.Close(), archive.Close(), members.Close()); err != nil {
+		t.Fatal(err)
+	}
+	for name, test := range map[string]struct {
+		data     []byte
+		limit    int64
+		want     string
+		unpacked int64
+		whole    bool
+	}{
+		"a text":           {[]byte("correct"), 0, "", 0, true},
+		"gzip":             {zipped.Bytes(), 2 << 20, "IT", 1<<20 + 21, true},
+		"too much gzip":    {zipped.Bytes(), 1 << 20, "", 1 << 20, false},
+		"zip":              {packed.Bytes(), 4 << 20, "", 3 << 20, true},
+		"too much zip":     {packed.Bytes(), 2 << 20, "", 2 << 20, false},
+		"nothing may be":   {packed.Bytes(), 0, "", 0, false},
+		"too many members": {many.Bytes(), 4 << 20, "", 0, false},
+	} {
+		found, unpacked, whole := r.InFile(test.data, test.limit)
+		if found != test.want || unpacked != test.unpacked || whole != test.whole {
+			t.Errorf("%s: got %q, %d, %v; want %q, %d, %v", name, found, unpacked, whole, test.want, test.unpacked, test.whole)
+		}
 	}
 }
 
