@@ -13,6 +13,7 @@ import (
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/smithy-go/logging"
 )
 
 // newClient makes the SDK's client. It tries nothing again by itself: try does.
@@ -21,7 +22,10 @@ func newClient(ctx context.Context, o S3Options) (*s3.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	load := []func(*config.LoadOptions) error{config.WithHTTPClient(plain)}
+	load := []func(*config.LoadOptions) error{
+		config.WithHTTPClient(plain),
+		config.WithLogger(logging.Nop{}), // it would write to standard error, where our own log is
+	}
 	if o.Region != "" {
 		load = append(load, config.WithRegion(o.Region))
 	}

@@ -307,6 +307,7 @@ func TestS3_OutlastsTheLine(t *testing.T) {
 		}
 	})
 	t.Run("the line is cut", func(t *testing.T) {
+		s.Hasten(minPart, 100) // however long it takes to mend it
 		line.Cut()
 		defer line.Mend()
 		mended := time.AfterFunc(2*time.Second, line.Mend)

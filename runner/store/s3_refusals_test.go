@@ -36,11 +36,6 @@ func TestS3_SaysWhatIsWrong(t *testing.T) {
 		w.WriteHeader(http.StatusMovedPermanently)
 		_, _ = w.Write([]byte("<Error><Code>PermanentRedirect</Code><Message>Use the endpoint of eu-north-1.</Message></Error>"))
 	})
-	gone, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = gone.Close()
 	for _, test := range []struct {
 		name string
 		env  map[string]string
@@ -54,7 +49,7 @@ func TestS3_SaysWhatIsWrong(t *testing.T) {
 		{"wrong region", nil, store.S3Options{Endpoint: server.URL, Region: "mars-1"}, "the bucket is in another region (AuthorizationHeaderMalformed; "},
 		{"another region", nil, store.S3Options{Endpoint: redirect}, "the bucket is in another region (PermanentRedirect; "},
 		{"clock", nil, store.S3Options{Endpoint: skewed}, "the clocks of this machine and of the server differ too much"},
-		{"nobody there", nil, store.S3Options{Endpoint: "http://" + gone.Addr().String()}, "the server cannot be reached: connect: connection refused"},
+		{"nobody there", nil, store.S3Options{Endpoint: "http://127.0.0.1:1"}, "the server cannot be reached: connect: connection refused"},
 		{"certificate of nobody", nil, store.S3Options{Endpoint: secure.URL}, "name its authority in ca_file"},
 		{"certificate of another", nil, store.S3Options{Endpoint: strings.Replace(secure.URL, "127.0.0.1", "localhost", 1), CAFile: authority}, "the server's certificate is for another name"},
 		{"no TLS", nil, store.S3Options{Endpoint: strings.Replace(server.URL, "http:", "https:", 1)}, "the server does not speak TLS at this address"},
@@ -88,6 +83,21 @@ func TestS3_SaysWhatIsWrong(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Why a write is refused is heard the first time, however long the answer is: this one has
+// more than is read in one go, and comes when the request has barely been sent.
+func TestS3_HearsWhyAWriteIsRefused(t *testing.T) {
+	bucket.Setenv(t)
+	server := bucket.Start(t)
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+	s := open(t, server.URL, "")
+	s.Hasten(minPart, 1)
+	for range 200 {
+		if err := s.Put(t.Context(), "runs/x", nil); err == nil || !strings.Contains(err.Error(), "(SignatureDoesNotMatch)") {
+			t.Fatalf("Put() = %v", err)
+		}
 	}
 }
 

@@ -37,7 +37,11 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	limit := min(t.silent+time.Duration(max(0, req.ContentLength)/t.rate)*time.Second, patience)
 	ctx, cancel := context.WithCancelCause(req.Context())
 	timer := time.AfterFunc(limit, func() { cancel(&errSilent{limit}) })
-	answer, err := t.base.RoundTrip(req.WithContext(ctx))
+	sent := req.WithContext(ctx)
+	if sent.Body != nil && sent.Body != http.NoBody {
+		sent.Body = onlyRead{sent.Body}
+	}
+	answer, err := t.base.RoundTrip(sent)
 	if err != nil {
 		timer.Stop()
 		if cause := context.Cause(ctx); cause != nil && req.Context().Err() == nil {
@@ -53,6 +57,12 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	return answer, nil
 }
+
+// onlyRead is a body that is read and has no other ability. The SDK closes its own as soon
+// as an answer begins. Where net/http asks it only then whether there is more to send, and
+// it can WriteTo, it says io.EOF; net/http takes that for a failure, and hangs up in the
+// middle of the answer.
+type onlyRead struct{ io.ReadCloser }
 
 // heardBody is a body that may be as long as it likes, and not silent.
 type heardBody struct {
