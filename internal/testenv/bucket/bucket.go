@@ -6,10 +6,12 @@ package bucket
 import (
 	"bytes"
 	"io"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -109,14 +111,20 @@ func program(t testing.TB, name string) string {
 	return path
 }
 
+// freeAddress returns an address that nobody listens at. Its port is none of those that
+// Linux gives to who asks for any (32768 and above): nobody else gets it before the server
+// listens, or while it is ended.
 func freeAddress(t testing.TB, host string) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
-	if err != nil {
-		t.Fatal(err)
+	for range 100 {
+		address := net.JoinHostPort(host, strconv.Itoa(20000+rand.IntN(10000)))
+		if listener, err := net.Listen("tcp", address); err == nil {
+			_ = listener.Close()
+			return address
+		}
 	}
-	defer listener.Close()
-	return listener.Addr().String()
+	t.Fatalf("no port of %s is free", host)
+	return ""
 }
 
 // process is a server's. It ends with ours too, however that ends: a shell kills it
