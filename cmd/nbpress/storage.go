@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/url"
 	"os"
 	"path/filepath"
 
@@ -40,6 +41,10 @@ func (c storeConfig) problems(doc *strict.Document) []strict.Problem {
 	case !dir && !s3:
 		problems = append(problems, doc.AtKey("/store").Problem("the store is nowhere",
 			`name a folder in "dir", or a bucket in "s3", as {bucket: acme-reports}`))
+	}
+	if endpoint, err := url.Parse(c.S3.Endpoint); err == nil && endpoint.User != nil {
+		problems = append(problems, doc.At("/store/s3/endpoint").Problem(
+			"the address holds a password, which would stand in files and logs", `remove it: a bucket's credential is found as by AWS's own tools`))
 	}
 	if c.S3.KMSKey != "" && c.S3.Encryption != "aws:kms" {
 		problems = append(problems, doc.AtKey("/store/s3/kms_key").Problem(
