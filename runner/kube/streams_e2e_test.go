@@ -239,13 +239,19 @@ for name in ('kernel.log', 'kernel.log.1'):
     os.symlink('/etc/passwd', '/log/' + name)
 `)
 	go func() {
+		// Of a small program, so that the memory lasts for hundreds; they wait, since hundreds
+		// that compute take the pod's share of a slow machine from the warden.
 		_, _ = client.Execute(ctx, `
-import os, threading
-for i in range(200): threading.Thread(target=lambda: threading.Event().wait(), daemon=True).start()
+import subprocess, sys
+subprocess.run([sys.executable, '-I', '-S', '-c', '''
+import os, signal
 while True:
     try:
-        if os.fork() == 0: open(f'f{os.getpid()}', 'w').close()
+        if os.fork() == 0:
+            open(f'f{os.getpid()}', 'w').close()
+            signal.pause()
     except OSError: pass
+'''])
 `, func(jupyter.Message) {})
 	}()
 	c.eventually("the fork bomb goes off", func() bool {
