@@ -132,6 +132,17 @@ func (g *glance) items(value string, begin func(), each func(key, value string))
 	}
 }
 
+// fields reads the lines of a mapping below a key.
+func (g *glance) fields(value string, each func(key, value string)) {
+	seen := map[string]bool{}
+	g.odd = g.odd || value != "" || !g.below("  ")
+	for g.below("  ") {
+		key, value := g.line("  ")
+		g.once(seen, key)
+		each(key, value)
+	}
+}
+
 func (g *glance) attempts(value string) {
 	g.items(value, func() {}, func(key, value string) {
 		switch key {
@@ -171,11 +182,7 @@ func (g *glance) artifacts(value string) []Artifact {
 
 func (g *glance) canceled(value string) *Asked {
 	var by Asked
-	seen := map[string]bool{}
-	g.odd = g.odd || value != "" || !g.below("  ")
-	for g.below("  ") {
-		key, value := g.line("  ")
-		g.once(seen, key)
+	g.fields(value, func(key, value string) {
 		switch key {
 		case "request":
 			by.Request = g.text(value)
@@ -186,17 +193,13 @@ func (g *glance) canceled(value string) *Asked {
 		default:
 			g.odd = true
 		}
-	}
+	})
 	return &by
 }
 
 func (g *glance) failure(value string) *RunError {
 	var e RunError
-	seen := map[string]bool{}
-	g.odd = g.odd || value != "" || !g.below("  ")
-	for g.below("  ") {
-		key, value := g.line("  ")
-		g.once(seen, key)
+	g.fields(value, func(key, value string) {
 		switch key {
 		case "code":
 			e.Code = Code(g.text(value))
@@ -213,7 +216,7 @@ func (g *glance) failure(value string) *RunError {
 		default:
 			g.odd = true
 		}
-	}
+	})
 	return &e
 }
 
