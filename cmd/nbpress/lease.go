@@ -203,6 +203,9 @@ func (r *leaseReign) keep(ctx context.Context) (lost bool) {
 		if err != nil && !away && ctx.Err() == nil {
 			r.log.Warn("lease not renewed", "error", err)
 		}
+		if err == nil && away {
+			r.log.Info("lease renewed again")
+		}
 		away = err != nil
 	}
 	return false

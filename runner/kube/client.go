@@ -50,6 +50,7 @@ func newScheme() (*runtime.Scheme, error) {
 
 // restConfig finds the cluster. perSecond bounds the requests of a client.
 func restConfig(kubeconfig, context string, perSecond float32) (*rest.Config, error) {
+	silence() // before the first who might log: klog is not made to be told later
 	var config *rest.Config
 	var err error
 	if kubeconfig == "" {
@@ -70,14 +71,10 @@ func restConfig(kubeconfig, context string, perSecond float32) (*rest.Config, er
 
 // silence keeps client-go's own log from the agent's standard error. It tells of nothing that
 // does not come as an error as well.
-var silence = sync.OnceValue(func() bool {
-	klog.SetSlogLogger(slog.New(slog.DiscardHandler))
-	return true
-})
+var silence = sync.OnceFunc(func() { klog.SetSlogLogger(slog.New(slog.DiscardHandler)) })
 
 // newClient makes a client. It does not connect.
 func newClient(config *rest.Config, namespace string) (*client, error) {
-	silence()
 	scheme, err := newScheme()
 	if err != nil {
 		return nil, err

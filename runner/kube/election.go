@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
@@ -106,9 +107,9 @@ var errHeld = errors.New("the lease is held")
 func (e *Election) compete(ctx context.Context) (*Reign, error) {
 	began := make(chan struct{})
 	reigning, depose := context.WithCancel(context.WithoutCancel(ctx))
-	r := &Reign{depose: depose, over: make(chan struct{})}
+	r := &Reign{renewals: &renewals{Interface: e.lock}, depose: depose, over: make(chan struct{})}
 	elector, err := leaderelection.NewLeaderElector(leaderelection.LeaderElectionConfig{
-		Lock: e.lock, LeaseDuration: leaseDuration, RenewDeadline: renewDeadline, RetryPeriod: retryPeriod,
+		Lock: r.renewals, LeaseDuration: leaseDuration, RenewDeadline: renewDeadline, RetryPeriod: retryPeriod,
 		ReleaseOnCancel: true,
 		Callbacks: leaderelection.LeaderCallbacks{
 			OnStartedLeading: func(context.Context) { close(began) },
@@ -124,7 +125,6 @@ func (e *Election) compete(ctx context.Context) (*Reign, error) {
 		depose()
 		return nil, fmt.Errorf("lease %s: %w", e.lock.Describe(), err)
 	}
-	r.elector = elector
 	go func() {
 		defer close(r.over)
 		elector.Run(reigning)
@@ -141,9 +141,9 @@ func (e *Election) compete(ctx context.Context) (*Reign, error) {
 
 // Reign is the time for which we have the lease. It must be ended.
 type Reign struct {
-	elector *leaderelection.LeaderElector
-	depose  context.CancelFunc
-	over    chan struct{} // closed when nobody renews it any more
+	renewals *renewals
+	depose   context.CancelFunc
+	over     chan struct{} // closed when nobody renews it any more
 }
 
 // Keep returns when the lease is lost, or when ctx ends. It is renewed in the background,
@@ -164,7 +164,7 @@ func (r *Reign) Fresh() bool {
 	case <-r.over:
 		return false
 	default:
-		return r.elector.IsLeader() && r.elector.Check(freshFor-leaseDuration) == nil
+		return time.Since(r.renewals.latest()) < freshFor
 	}
 }
 
@@ -176,6 +176,42 @@ func (r *Reign) End(ctx context.Context) {
 	case <-r.over:
 	case <-ctx.Done():
 	}
+}
+
+// renewals is a lock that notes when it was last made ours. LeaderElector.Check would tell
+// of that as well, but reads it while it is written (client-go 0.34).
+type renewals struct {
+	resourcelock.Interface
+
+	mu   sync.Mutex // guards last
+	last time.Time  // before the latest write that succeeded
+}
+
+func (l *renewals) latest() time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.last
+}
+
+// Create implements resourcelock.Interface.
+func (l *renewals) Create(ctx context.Context, record resourcelock.LeaderElectionRecord) error {
+	return l.note(record, func() error { return l.Interface.Create(ctx, record) })
+}
+
+// Update implements resourcelock.Interface.
+func (l *renewals) Update(ctx context.Context, record resourcelock.LeaderElectionRecord) error {
+	return l.note(record, func() error { return l.Interface.Update(ctx, record) })
+}
+
+func (l *renewals) note(record resourcelock.LeaderElectionRecord, write func() error) error {
+	began := time.Now()
+	err := write()
+	if err == nil && record.HolderIdentity == l.Identity() { // else it is given back
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.last = began
+	}
+	return err
 }
 
 // leaseLock is a Lease as leaderelection writes it. Its own kind of lock wants a client of
