@@ -14,7 +14,7 @@ RACE = $(shell command -v "$$(go env CC)" >/dev/null && echo -race)
 SIDE_BY_SIDE = $(MAKE) --no-print-directory $(if $(findstring -j,$(MAKEFLAGS)),,-j2)
 
 .DELETE_ON_ERROR:
-.PHONY: help build venv test scripts e2e lint fmt fuzz kernels faults soak bench demo s3server demo-s3 clean cluster kernel-image agent-image test-images kernel-lock
+.PHONY: help build venv test scripts e2e lint fmt fuzz kernels faults soak bench bench-pods demo s3server demo-s3 clean cluster kernel-image agent-image test-images kernel-lock
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -86,6 +86,9 @@ soak: kernels ## kernels, then faults at each point 20 times and 500 times at ra
 
 bench: venv build build/peers/made ## measure every speed that is promised, beside its peer
 	go run ./internal/bench
+
+bench-pods: ## measure the start of a pod on the cluster that e2e would use
+	deploy/e2e.sh bench
 
 demo: ## the whole flow on the example reports, from Git to HTML
 	@$(SIDE_BY_SIDE) venv build

@@ -3,6 +3,7 @@
 # else the development cluster, which is started and ended if it does not run.
 #
 #   deploy/e2e.sh [-only PATTERN] [-parallel N] [-race=false]
+#   deploy/e2e.sh bench      measures instead how long a pod takes to its first cell
 #
 #   KUBECONFIG               the cluster; it must have, or be able to pull, the images:
 #   NBPRESS_E2E_IMAGE        of reports (localhost/nbpress-kernel:dev)
@@ -39,4 +40,5 @@ if [ "$(realpath -m "$KUBECONFIG")" = "$(realpath -m "$own")" ]; then
 		"$devcluster" load "$archive"
 	done
 fi
+[ "${1:-}" != bench ] || exec go run ./internal/bench -pods
 exec go run ./internal/e2e "$@"

@@ -51,17 +51,27 @@ var limits = [...]struct {
 	{"show of a run of that month, the latest", "BenchmarkLook/show_latest", time.Second},
 }
 
-// sizes are amounts that are promised, or only told, in the unit that the benchmark
-// reports.
-var sizes = [...]struct {
+// size is an amount that is promised, or only told, in the unit that the benchmark reports.
+type size struct {
 	name, ours, unit string
 	limit            float64 // 0: none is promised
-}{
+}
+
+var sizes = [...]size{
 	{"agent's memory with a ledger of 20,000 commits, peak", "BenchmarkAgentMemory", "MiB", 60},
 	{"of it anonymous, not pages of the program's own file", "BenchmarkAgentMemory", "MiB-anonymous", 0},
 	{"100,000 schedules, heap over an idle planner's", "BenchmarkPlanner/load/100000", "MiB", 57}, // 60 MB
 	{"a slot of 100,000 schedules fires", "BenchmarkPlanner/fire/100000", "us/slot", 50},
 	{"ledger after git gc, at 1,000 runs a day", "BenchmarkGrowth", "B/run", 0},
+}
+
+// podStart is how long a pod takes to its first cell, by parts that follow each other.
+var podStart = [...]size{
+	{"pod asked for, until its two containers run and obey", "BenchmarkE2E_Start", "pod-ms", 0},
+	{"a bundle's files put into it", "BenchmarkE2E_Start", "files-ms", 0},
+	{"its kernel ready", "BenchmarkE2E_Start", "kernel-ms", 0},
+	{"the first cell done", "BenchmarkE2E_Start", "cell-ms", 0},
+	{"all of that", "BenchmarkE2E_Start", "all-ms", 3000},
 }
 
 // measurement is one Go benchmark's lines; its values stand in their lines' order.
@@ -80,7 +90,7 @@ const kernelPackage = "./runner/internal/jupyter"
 // client in turns with their peer.
 func goBenchmarks(ctx context.Context, peerPython string) (measurements, error) {
 	var output bytes.Buffer
-	bench := []string{"go", "test", "-run=^$", "-bench=.", "-benchtime=200ms", "-p=1", "-timeout=10m"}
+	bench := []string{"go", "test", "-run=^$", "-bench=.", "-skip=E2E", "-benchtime=200ms", "-p=1", "-timeout=10m"}
 	for range 3 {
 		for _, argv := range [][]string{append(bench, kernelPackage), {peerPython, "internal/bench/peer.py"}} {
 			if err := runInto(ctx, &output, argv...); err != nil {
@@ -92,6 +102,13 @@ func goBenchmarks(ctx context.Context, peerPython string) (measurements, error) 
 	if err == nil {
 		err = runInto(ctx, &output, append(append(bench, "-count=3"), packages...)...)
 	}
+	return parseBenchmarks(output.String()), err
+}
+
+// podBenchmark starts pods on a cluster, one after the other.
+func podBenchmark(ctx context.Context) (measurements, error) {
+	var output bytes.Buffer
+	err := runInto(ctx, &output, "go", "test", "-run=^$", "-bench=E2E_Start", "-benchtime=10x", "-timeout=10m", "./runner/kube")
 	return parseBenchmarks(output.String()), err
 }
 

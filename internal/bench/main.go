@@ -2,13 +2,14 @@
 // same run and environment, and prints tables with the ratios; `make bench` runs it.
 //
 // Its life is one pass: whole programs taking turns, then the module's own Go
-// benchmarks, those of the kernel's client in turns with peer.py. It measures and does
-// not judge: a ratio over its target is shown as missed, and only an error ends it with
+// benchmarks, those of the kernel's client in turns with peer.py, and, where $KUBECONFIG
+// and $NBPRESS_E2E_IMAGE name a cluster, the start of pods. It measures and does not judge: a ratio over its target is shown as missed, and only an error ends it with
 // status 1, since a busy machine is not a broken program.
 package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -24,12 +25,17 @@ const timeout = 20 * time.Minute
 
 func main() {
 	rounds := flag.Int("rounds", 7, "how often each program of a duel runs")
+	only := flag.Bool("pods", false, "only the start of pods, on the cluster of $KUBECONFIG")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	if err := run(ctx, os.Stdout, *rounds); err != nil {
+	measure := func() error { return run(ctx, os.Stdout, *rounds) }
+	if *only {
+		measure = func() error { return pods(ctx, os.Stdout) }
+	}
+	if err := measure(); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
@@ -79,22 +85,39 @@ func run(ctx context.Context, out io.Writer, rounds int) error {
 		}
 		fmt.Fprintf(table, "%s\t%v\t-\t-\t<= %v %s\t\n", l.name, readable(took), l.limit, verdict(took <= l.limit))
 	}
-	for _, z := range sizes {
-		size := measured.metric(z.ours, z.unit)
-		if size == 0 {
-			return fmt.Errorf("%s: no benchmark %s with %s", z.name, z.ours, z.unit)
-		}
-		promise := "-"
-		if z.limit > 0 {
-			promise = fmt.Sprintf("<= %.0f %s %s", z.limit, z.unit, verdict(size <= z.limit))
-		}
-		fmt.Fprintf(table, "%s\t%.1f %s\t-\t-\t%s\t\n", z.name, size, z.unit, promise)
+	if err := printSizes(table, measured, sizes[:]); err != nil {
+		return err
 	}
 	if err := table.Flush(); err != nil {
 		return err
 	}
 	fmt.Fprintln(out)
-	return measured.print(out)
+	if err := measured.print(out); err != nil || !hasCluster() {
+		return err
+	}
+	fmt.Fprintln(out)
+	return pods(ctx, out)
+}
+
+// pods measures how long a pod takes to its first cell, by parts.
+func pods(ctx context.Context, out io.Writer) error {
+	if !hasCluster() {
+		return errors.New("KUBECONFIG and NBPRESS_E2E_IMAGE name no cluster and no image: `make bench-pods` finds them")
+	}
+	measured, err := podBenchmark(ctx)
+	if err != nil {
+		return err
+	}
+	table := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
+	fmt.Fprintln(table, "on a cluster, image present, median of 10\tnbpress\t\t\ttarget\t")
+	if err := printSizes(table, measured, podStart[:]); err != nil {
+		return err
+	}
+	return table.Flush()
+}
+
+func hasCluster() bool {
+	return os.Getenv("KUBECONFIG") != "" && os.Getenv("NBPRESS_E2E_IMAGE") != ""
 }
 
 // executed are the ratios taken between whole programs.
@@ -110,6 +133,21 @@ func printRow(w io.Writer, name string, ours, peer time.Duration, target float64
 		promise = fmt.Sprintf("<= %.2f %s", target, verdict(ratio <= target))
 	}
 	fmt.Fprintf(w, "%s\t%v\t%v\t%.2f\t%s\t\n", name, readable(ours), readable(peer), ratio, promise)
+}
+
+func printSizes(w io.Writer, measured measurements, sizes []size) error {
+	for _, z := range sizes {
+		size := measured.metric(z.ours, z.unit)
+		if size == 0 {
+			return fmt.Errorf("%s: no benchmark %s with %s", z.name, z.ours, z.unit)
+		}
+		promise := "-"
+		if z.limit > 0 {
+			promise = fmt.Sprintf("<= %.0f %s %s", z.limit, z.unit, verdict(size <= z.limit))
+		}
+		fmt.Fprintf(w, "%s\t%.1f %s\t-\t-\t%s\t\n", z.name, size, z.unit, promise)
+	}
+	return nil
 }
 
 func verdict(met bool) string {
