@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"unicode"
 
 	"github.com/aws/smithy-go"
 
@@ -34,7 +35,29 @@ func (s *S3Reader) explain(err error) error {
 	case isMissing(err):
 		return fs.ErrNotExist
 	}
-	return &refusal{fmt.Sprintf("bucket %s: %s", s.where, s.reason(err)), err}
+	return &refusal{fmt.Sprintf("bucket %s: %s", s.where, brief(s.reason(err), reasonLimit)), err}
+}
+
+// What stands in logs of what a server says, in bytes: it may be of any length.
+const (
+	codeLimit    = 60
+	messageLimit = 200
+	reasonLimit  = 400
+)
+
+// brief is a text in one line of printable characters, and of no more bytes than limit,
+// but for a mark where there were more.
+func brief(text string, limit int) string {
+	text = strings.Map(func(c rune) rune {
+		if unicode.IsPrint(c) {
+			return c
+		}
+		return ' '
+	}, text)
+	if text = strings.Join(strings.Fields(text), " "); len(text) > limit {
+		text = strings.ToValidUTF8(text[:limit], "") + " ..."
+	}
+	return text
 }
 
 // reason is the first of these that fits.
@@ -72,7 +95,7 @@ func (s *S3Reader) apiReason(err error) string {
 	var api smithy.APIError
 	code, message := "", ""
 	if errors.As(err, &api) {
-		code, message = api.ErrorCode(), strings.TrimSuffix(strings.Join(strings.Fields(api.ErrorMessage()), " "), ".")
+		code, message = brief(api.ErrorCode(), codeLimit), brief(strings.TrimSuffix(strings.TrimSpace(api.ErrorMessage()), "."), messageLimit)
 	}
 	status := statusOf(err)
 	switch code {

@@ -8,10 +8,12 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"io/fs"
 	"math/big"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -97,6 +99,28 @@ func TestS3_HearsWhyAWriteIsRefused(t *testing.T) {
 	for range 200 {
 		if err := s.Put(t.Context(), "runs/x", nil); err == nil || !strings.Contains(err.Error(), "(SignatureDoesNotMatch)") {
 			t.Fatalf("Put() = %v", err)
+		}
+	}
+}
+
+// What a server says of a refusal is a line in logs, however much it says, and whatever.
+func TestS3_SaysNoMoreThanALine(t *testing.T) {
+	bucket.Setenv(t)
+	long := strings.Repeat("x y\n\u202e\t", 100_000)
+	for name, answer := range map[string]string{
+		"message": "<Error><Code>Odd</Code><Message>" + long + "</Message></Error>",
+		"code":    "<Error><Code>" + long + "</Code><Message>odd</Message></Error>",
+	} {
+		for _, status := range []int{http.StatusBadRequest, http.StatusForbidden} {
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				w.WriteHeader(status)
+				_, _ = w.Write([]byte(answer))
+			}))
+			t.Cleanup(server.Close)
+			_, err := open(t, server.URL, "").Get(t.Context(), "runs/x")
+			if err == nil || len(err.Error()) > 450 || strings.ContainsAny(err.Error(), "\n\t\u202e") || !strings.Contains(err.Error(), fmt.Sprintf("status %d", status)) {
+				t.Errorf("%s, status %d: %.2000q", name, status, fmt.Sprint(err))
+			}
 		}
 	}
 }
