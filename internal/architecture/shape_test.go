@@ -199,7 +199,7 @@ func inits(src *source) []finding {
 
 // globals finds package variables that somebody could change, as far as their text
 // tells: what may stay are errors, embedded files, compiled expressions, arrays and
-// values computed once.
+// what is computed or done once.
 func globals(src *source) []finding {
 	var found []finding
 	for _, f := range src.code() {
@@ -226,7 +226,7 @@ func (f *file) constant(e ast.Expr) bool {
 	switch e := e.(type) {
 	case *ast.CallExpr:
 		switch f.qualified(e.Fun) {
-		case "errors.New", "fmt.Errorf", "regexp.MustCompile", "strings.NewReplacer", "sync.OnceValue", "sync.OnceValues":
+		case "errors.New", "fmt.Errorf", "regexp.MustCompile", "strings.NewReplacer", "sync.OnceFunc", "sync.OnceValue", "sync.OnceValues":
 			return true
 		}
 	case *ast.CompositeLit:
