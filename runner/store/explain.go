@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -12,6 +13,7 @@ import (
 	"strings"
 	"unicode"
 
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/smithy-go"
 
 	"nbpress/runner"
@@ -62,7 +64,7 @@ func brief(text string, limit int) string {
 
 // reason is the first of these that fits.
 func (s *S3Reader) reason(err error) string {
-	for _, explained := range []string{s.apiReason(err), tlsReason(err), netReason(err)} {
+	for _, explained := range []string{identityReason(err), s.apiReason(err), tlsReason(err), netReason(err)} {
 		if explained != "" {
 			return explained
 		}
@@ -71,13 +73,30 @@ func (s *S3Reader) reason(err error) string {
 	switch text := err.Error(); {
 	case errors.As(err, &silent):
 		return silent.Error() + "; is the server overloaded, or the line cut?"
-	case strings.Contains(text, "get identity"):
-		return "there is no credential that can be used: give AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile, a web identity or a role (" + lastOf(text) + ")"
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return "no answer in time"
 	default:
 		return lastOf(text)
 	}
+}
+
+// identityReason words why nothing can be signed. What has credentials to give said so,
+// or is not there; the bucket was not asked.
+func identityReason(err error) string {
+	if !strings.Contains(err.Error(), "get identity") { // the SDK's words; it has no type for that
+		return ""
+	}
+	var asked *smithy.OperationError // the innermost: the outer one is of the bucket
+	for inner := err; errors.As(inner, &asked); inner = asked.Err {
+	}
+	why := cmp.Or(tlsReason(err), netReason(err), lastOf(err.Error()))
+	if code, message := saidBy(err); code != "" {
+		why = code + ": " + message
+	}
+	if asked != nil && asked.Service() != s3.ServiceID {
+		why = asked.Service() + " " + asked.Operation() + ": " + why
+	}
+	return "there is no credential that can be used: give AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile, a web identity or a role (" + why + ")"
 }
 
 // lastOf is the innermost part of an error's text, in one line.
@@ -89,14 +108,19 @@ func lastOf(text string) string {
 	return text
 }
 
+// saidBy is what a server says of a refusal; "" where it says nothing.
+func saidBy(err error) (code, message string) {
+	var api smithy.APIError
+	if !errors.As(err, &api) {
+		return "", ""
+	}
+	return brief(api.ErrorCode(), codeLimit), brief(strings.TrimSuffix(strings.TrimSpace(api.ErrorMessage()), "."), messageLimit)
+}
+
 // apiReason words what the server itself says.
 // The codes: https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
 func (s *S3Reader) apiReason(err error) string {
-	var api smithy.APIError
-	code, message := "", ""
-	if errors.As(err, &api) {
-		code, message = brief(api.ErrorCode(), codeLimit), brief(strings.TrimSuffix(strings.TrimSpace(api.ErrorMessage()), "."), messageLimit)
-	}
+	code, message := saidBy(err)
 	status := statusOf(err)
 	switch code {
 	case "InvalidAccessKeyId", "XAdminUserNotFound": // the second is versitygw's
