@@ -16,8 +16,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/httpstream"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/portforward"
-	"k8s.io/client-go/transport/spdy"
 
 	"nbpress/runner/internal/jupyter"
 )
@@ -54,15 +52,16 @@ func connection(key string, dial dialer) jupyter.Connection {
 type forward struct {
 	config         *rest.Config
 	namespace, pod string
+	connecting     chan struct{} // holds an element while a connection is made
 
-	mu     sync.Mutex // guards what follows
+	mu     sync.Mutex // guards what follows; nobody waits for the cluster with it
 	conn   httpstream.Connection
 	next   int // number of the next pair of streams
 	closed bool
 }
 
 func newForward(config *rest.Config, namespace, pod string) *forward {
-	return &forward{config: config, namespace: namespace, pod: pod}
+	return &forward{config: config, namespace: namespace, pod: pod, connecting: make(chan struct{}, 1)}
 }
 
 // dial implements dialer. It waits for the first that the other side says: a stream to a port
@@ -76,7 +75,7 @@ func (f *forward) dial(ctx context.Context, port int) (net.Conn, error) {
 	}
 	done := make(chan result)
 	go func() {
-		t, err := f.open(port)
+		t, err := f.open(ctx, port)
 		select {
 		case done <- result{t, err}:
 		case <-ctx.Done():
@@ -110,8 +109,8 @@ func (f *forward) dial(ctx context.Context, port int) (net.Conn, error) {
 const forwardTimeout = 15 * time.Second
 
 // open makes the streams to a port, and the connection before where there is none.
-func (f *forward) open(port int) (*tunnel, error) {
-	conn, number, err := f.connection()
+func (f *forward) open(ctx context.Context, port int) (*tunnel, error) {
+	conn, number, err := f.connection(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -135,7 +134,30 @@ func (f *forward) open(port int) (*tunnel, error) {
 }
 
 // connection returns the connection to the pod, and a number for a new pair of streams.
-func (f *forward) connection() (httpstream.Connection, int, error) {
+func (f *forward) connection(ctx context.Context) (httpstream.Connection, int, error) {
+	select {
+	case f.connecting <- struct{}{}:
+		defer func() { <-f.connecting }()
+	case <-ctx.Done():
+		return nil, 0, context.Cause(ctx)
+	}
+	conn, number, err := f.present()
+	if conn != nil || err != nil {
+		return conn, number, err
+	}
+	if conn, err = f.connect(ctx); err != nil {
+		return nil, 0, fmt.Errorf("connect to the pod through the cluster's API: %w", err)
+	}
+	if !f.keep(conn) { // closed meanwhile
+		_ = conn.Close()
+		return nil, 0, net.ErrClosed
+	}
+	return conn, number, nil
+}
+
+// present returns the connection, nil where there is none, and a number for a new pair of
+// streams.
+func (f *forward) present() (httpstream.Connection, int, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.closed {
@@ -148,48 +170,40 @@ func (f *forward) connection() (httpstream.Connection, int, error) {
 		default:
 		}
 	}
-	if f.conn == nil {
-		conn, err := f.connect()
-		if err != nil {
-			return nil, 0, fmt.Errorf("connect to the pod through the cluster's API: %w", err)
-		}
-		f.conn = conn
-	}
 	f.next++
 	return f.conn, f.next, nil
 }
 
-func (f *forward) connect() (httpstream.Connection, error) {
+// keep takes a new connection, unless we are closed.
+func (f *forward) keep(conn httpstream.Connection) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.closed {
+		f.conn = conn
+	}
+	return !f.closed
+}
+
+func (f *forward) connect(ctx context.Context) (httpstream.Connection, error) {
 	address, err := podURL(f.config, f.namespace, f.pod, "portforward")
 	if err != nil {
 		return nil, err
 	}
-	overWebSocket, err := portforward.NewSPDYOverWebsocketDialer(address, f.config)
-	if err != nil {
-		return nil, err
+	conn, err := forwardOverWebSocket(ctx, f.config, address)
+	if err != nil && isNoWebSocket(err) {
+		return forwardOverSPDY(ctx, f.config, address)
 	}
-	transport, upgrader, err := spdy.RoundTripperFor(f.config)
-	if err != nil {
-		return nil, err
-	}
-	overSPDY := spdy.NewDialer(upgrader, &http.Client{Transport: transport}, http.MethodPost, address)
-	conn, protocol, err := portforward.NewFallbackDialer(overWebSocket, overSPDY, isNoWebSocket).Dial(portforward.PortForwardProtocolV1Name)
-	if err != nil {
-		return nil, err
-	}
-	if protocol != portforward.PortForwardProtocolV1Name {
-		return nil, errors.Join(fmt.Errorf("it speaks %q", protocol), conn.Close())
-	}
-	return conn, nil
+	return conn, err
 }
 
 // Close ends the connection and all that goes through it. It is idempotent.
 func (f *forward) Close() {
 	f.mu.Lock()
-	defer f.mu.Unlock()
 	f.closed = true
-	if f.conn != nil {
-		_ = f.conn.Close() // it may have ended
+	conn := f.conn
+	f.mu.Unlock()
+	if conn != nil {
+		_ = conn.Close() // it may have ended
 	}
 }
 
@@ -213,9 +227,11 @@ func newTunnel(conn httpstream.Connection, data, failures httpstream.Stream) *tu
 	t := &tunnel{Conn: near, far: far, spoke: make(chan struct{}), ended: make(chan struct{})}
 	t.finish = func() {
 		_ = far.Close()
-		_ = data.Reset() // what is under way is of no use to anybody
-		_ = failures.Reset()
-		conn.RemoveStreams(data, failures)
+		go func() { // a wire that swallows packets holds this until it is cut
+			_ = data.Reset() // what is under way is of no use to anybody
+			_ = failures.Reset()
+			conn.RemoveStreams(data, failures)
+		}()
 	}
 	var streams sync.WaitGroup
 	told := make(chan struct{})

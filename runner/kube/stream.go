@@ -86,7 +86,11 @@ func (e execer) try(ctx context.Context, argv []string, stdin io.Reader, stdout,
 	if err != nil {
 		return false, err
 	}
-	overSPDY, err := remotecommand.NewSPDYExecutor(e.config, "POST", address)
+	transport, upgrader, err := spdyFor(e.config)
+	if err != nil {
+		return false, err
+	}
+	overSPDY, err := remotecommand.NewSPDYExecutorForTransports(transport, upgrader, "POST", address)
 	if err != nil {
 		return false, err
 	}
@@ -98,9 +102,17 @@ func (e execer) try(ctx context.Context, argv []string, stdin io.Reader, stdout,
 		return false, err
 	}
 	g := &gate{}
-	err = executor.StreamWithContext(ctx, remotecommand.StreamOptions{
-		Stdin: gatedReader{g, stdin}, Stdout: gatedWriter{g, stdout}, Stderr: gatedWriter{g, stderr},
-	})
+	ran := make(chan error, 1)
+	go func() {
+		ran <- executor.StreamWithContext(ctx, remotecommand.StreamOptions{
+			Stdin: gatedReader{g, stdin}, Stdout: gatedWriter{g, stdout}, Stderr: gatedWriter{g, stderr},
+		})
+	}()
+	select {
+	case err = <-ran:
+	case <-ctx.Done(): // which client-go does not heed while it waits for the API's first answer
+		err = ctx.Err()
+	}
 	return g.close(), err
 }
 
