@@ -397,9 +397,6 @@ func (l *leash) stop(ctx context.Context) error {
 	return nil
 }
 
-// lost is closed when the connection has ended, whoever ended it.
-func (l *leash) lost() <-chan struct{} { return l.over }
-
 // reason returns why the connection ended.
 func (l *leash) reason() error {
 	l.mu.Lock()

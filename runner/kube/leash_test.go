@@ -324,7 +324,7 @@ func TestLeash_EverythingEndsWithIt(t *testing.T) {
 			if e := await(t, ended); !e.lost || e.death().Code != runner.KernelDied {
 				t.Errorf("got %+v", e)
 			}
-			<-l.lost()
+			<-l.over
 			if _, err := l.kernel(t.Context()); !errors.Is(err, errLeashLost) {
 				t.Errorf("a kernel after its end: %v", err)
 			}
@@ -425,7 +425,7 @@ threading.Thread(target=speak, daemon=True).start()
 			if f.Is != "stopped" {
 				t.Errorf("got %+v", f)
 			}
-		case <-l.lost():
+		case <-l.over:
 			t.Fatal(l.reason())
 		}
 		must(t, l.stop(t.Context()))
