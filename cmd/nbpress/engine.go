@@ -130,7 +130,7 @@ func (k *kubernetesConfig) options(slots int, log *slog.Logger) kube.Options {
 	o := kube.Options{
 		Kubeconfig: k.Kubeconfig, Context: k.Context, Namespace: k.Namespace, Instance: k.Instance,
 		Image: k.Image, Slots: slots, Forward: k.Forward,
-		RuntimeClass: k.RuntimeClass, PriorityClass: k.PriorityClass, NodeSelector: k.NodeSelector, PullSecrets: k.PullSecrets,
+		RuntimeClass: k.RuntimeClass, PriorityClass: k.PriorityClass, NodeSelector: k.NodeSelector, PullSecrets: k.PullSecrets, User: k.User,
 		MilliCPU: int64(k.Resources.CPU), Memory: int64(k.Resources.Memory), Storage: int64(k.Resources.Storage),
 		StartTimeout: time.Duration(k.StartTimeout), Patience: time.Duration(k.Patience), Log: log,
 	}

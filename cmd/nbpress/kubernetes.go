@@ -37,6 +37,7 @@ type kubernetesConfig struct {
 	NodeSelector  map[string]string  `json:"node_selector"`
 	Tolerations   []tolerationConfig `json:"tolerations"`
 	PullSecrets   []string           `json:"pull_secrets"`
+	User          int64              `json:"user"` // 0: each pod has its own
 
 	Resources struct {
 		CPU     strict.MilliCPU `json:"cpu"`

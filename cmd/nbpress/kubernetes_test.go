@@ -64,6 +64,18 @@ func TestKubernetesConfig_FillsInDefaults(t *testing.T) {
 	}
 }
 
+func TestKubernetesConfig_PrescribesWhoPodsRunAs(t *testing.T) {
+	for text, want := range map[string]int64{"": 0, ", user: 65532": 65532} {
+		c, err := readExecutor(t, "  kubernetes: {namespace: reports, image: kernel"+text+"}\n")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := c.Executor.Kubernetes.options(1, nil).User; got != want {
+			t.Errorf("with %q: %d, want %d", text, got, want)
+		}
+	}
+}
+
 func TestKubernetesConfig_NamesItsMistakes(t *testing.T) {
 	const kube = "  kubernetes:\n    namespace: reports\n    image: kernel\n"
 	for _, test := range []struct{ executor, want string }{
@@ -78,6 +90,7 @@ func TestKubernetesConfig_NamesItsMistakes(t *testing.T) {
 		{kube + "    tolerations: [{key: a, operator: Exists, value: x}]\n", `nbpress.yaml:7:19: a toleration with "operator": "Exists" has no value; remove "value"`},
 		{kube + "    tolerations: [{key: a, operator: Exists, seconds: 3}]\n", `"seconds" belongs to "effect": "NoExecute"`},
 		{kube + "    instance: Reports\n", `"executor.kubernetes.instance" must be at most 30 lower-case letters, digits and -, first a letter; it is "Reports"`},
+		{kube + "    user: 0\n", `"executor.kubernetes.user" must be a user's number, from 1 on; it is 0`},
 		{kube + "    resources: {cpu: lots}\n", `"executor.kubernetes.resources.cpu" must be cores such as "1" or "500m"; it is "lots"`},
 	} {
 		_, err := readExecutor(t, test.executor)

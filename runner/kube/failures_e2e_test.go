@@ -61,7 +61,7 @@ func TestE2E_FailuresOfTheStart(t *testing.T) {
 			t.Parallel()
 			c := onCluster(t)
 			o, spec := c.options(), c.spec()
-			o.Patience, o.PullPatience = 3*time.Second, 3*time.Second
+			o.Patience = 3 * time.Second
 			if test.options != nil {
 				test.options(&o)
 			}

@@ -36,8 +36,8 @@ type Options struct {
 	Tolerations   []Toleration      // of taints of nodes
 	PullSecrets   []string          // names of Secrets with credentials for images
 
-	// User is who the programs of all pods run as, for clusters that prescribe it. 0: each pod
-	// has a user of its own, with a number above 100,000.
+	// User is who the programs of all pods run as, for clusters and images that prescribe it.
+	// 0: each pod has a user of its own, with a number above 100,000.
 	User int64
 
 	MilliCPU int64 // of a kernel whose report says nothing; 0 means 500
@@ -47,10 +47,9 @@ type Options struct {
 	StartTimeout time.Duration // from asking for a pod until both containers run, with pulling images; 0 means 10 minutes
 
 	// Patience is how long a pod may wait for a node or for quota, since a cluster may be
-	// growing. 0 means 5 minutes. The log tells of it at once.
+	// growing; pulling an image may keep failing for as long, but no more than a minute. 0
+	// means 5 minutes. The log tells of it at once.
 	Patience time.Duration
-	// PullPatience is how long pulling an image may keep failing. 0 means 1 minute.
-	PullPatience time.Duration
 
 	Log *slog.Logger // nil means slog.Default()
 }
@@ -87,9 +86,6 @@ func (o Options) complete() (Options, error) {
 	}
 	if o.Patience == 0 {
 		o.Patience = 5 * time.Minute
-	}
-	if o.PullPatience == 0 {
-		o.PullPatience = time.Minute
 	}
 	if o.Log == nil {
 		o.Log = slog.Default()

@@ -261,10 +261,14 @@ func (s *sandbox) awaitNews(ctx context.Context, changed <-chan struct{}, troubl
 // patience is how long a trouble may last.
 func (e *Executor) patience(trouble fate) time.Duration {
 	if trouble.code == runner.ImagePull {
-		return e.o.PullPatience
+		return min(e.o.Patience, pullPatience)
 	}
 	return e.o.Patience
 }
+
+// pullPatience is how long pulling an image may keep failing at most: a registry that was away
+// is back by then, or a name is wrong.
+const pullPatience = time.Minute
 
 // connect reaches the two containers.
 func (s *sandbox) connect(ctx context.Context, pod *corev1.Pod) (err error) {

@@ -184,3 +184,16 @@ func TestAwaitNews_SaysWhatAPodWaitedForWhenTimeIsUp(t *testing.T) {
 		t.Errorf("of a start that nobody wants any more: %v", err)
 	}
 }
+
+func TestPatience_WithAnImageLastsAMinuteAtMost(t *testing.T) {
+	for _, test := range []struct{ patience, node, image time.Duration }{
+		{5 * time.Minute, 5 * time.Minute, time.Minute},
+		{3 * time.Second, 3 * time.Second, 3 * time.Second},
+	} {
+		e := &Executor{o: Options{Patience: test.patience}}
+		node, image := e.patience(fate{code: runner.Unschedulable}), e.patience(fate{code: runner.ImagePull})
+		if node != test.node || image != test.image {
+			t.Errorf("of %v: %v for a node and %v for an image, want %v and %v", test.patience, node, image, test.node, test.image)
+		}
+	}
+}
