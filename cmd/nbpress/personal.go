@@ -119,7 +119,7 @@ func personalInstanceIn(folder, who, host string) (name string, giveBack func(),
 		if err != nil {
 			return "", nil, errors.Join(err, lock.Close())
 		}
-		return fmt.Sprintf("run-%s-%s-%s", label(who, 8), label(host, 10), id), func() { _ = lock.Close() }, nil
+		return fmt.Sprintf("run-%s-%s-%s", label(who, 8), label(host, 8), id), func() { _ = lock.Close() }, nil
 	}
 	return "", nil, fmt.Errorf("%d commands run in clusters already; wait for one, or remove %s", maxPersonal, folder)
 }

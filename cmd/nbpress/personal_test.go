@@ -2,7 +2,10 @@ package main
 
 import (
 	"regexp"
+	"strings"
 	"testing"
+
+	"nbpress/runner/kube"
 )
 
 func TestPersonalInstance_IsNobodyElsesAndFoundAgain(t *testing.T) {
@@ -20,8 +23,11 @@ func TestPersonalInstance_IsNobodyElsesAndFoundAgain(t *testing.T) {
 	if first == second {
 		t.Errorf("two commands at a time have the instance %s", first)
 	}
-	if !regexp.MustCompile(`^run-adalovel-desk7examp-[a-z2-7]{8}$`).MatchString(first) {
+	if !regexp.MustCompile(`^run-adalovel-desk7exa-[a-z2-7]{8}$`).MatchString(first) {
 		t.Errorf("%s is no name that Kubernetes takes and people know", first)
+	}
+	if _, err := kube.New(t.Context(), kube.Options{Namespace: "reports", Image: "kernel", Instance: first, Kubeconfig: "no-such"}); strings.Contains(err.Error(), "instance") {
+		t.Errorf("the engine does not take it: %v", err)
 	}
 	giveBack()
 	if third, _ := take(); third != first {
