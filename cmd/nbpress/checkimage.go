@@ -146,10 +146,10 @@ func imageFailure(f runner.Failure, log string) (imageCheck, error) {
 	switch {
 	case strings.Contains(said, "No module named") && strings.Contains(said, "ipykernel"):
 		return lacks("its python3 has no ipykernel: add `python3 -m pip install ipykernel` to its Dockerfile")
-	case strings.Contains(said, "python3") && (strings.Contains(said, "not found") || strings.Contains(said, "no such file")):
-		return lacks("it has no python3 on its PATH")
 	case f.Code == runner.ImagePull:
 		return lacks("the cluster cannot pull it: " + f.Message)
+	case strings.Contains(said, "python3") && (strings.Contains(said, "not found") || strings.Contains(said, "no such file")):
+		return lacks("it has no python3 on its PATH")
 	case f.Code == runner.OOMKilled:
 		return lacks("the kernel needs more memory than executor.kubernetes.resources gives: " + f.Message)
 	case f.Code.Fault() == runner.FaultReport:

@@ -279,7 +279,7 @@ func (s *sandbox) connect(ctx context.Context, pod *corev1.Pod) (err error) {
 		dial = s.forward.dial
 	}
 	s.dial = dial
-	s.desk = desk{run: execer{config: s.e.client.config, namespace: s.e.o.Namespace, pod: s.name, container: deskContainer}.run}
+	s.desk = desk{run: execer{config: s.e.client.config, namespace: s.e.o.Namespace, pod: s.name}.run}
 	bounded, cancel := context.WithTimeoutCause(ctx, leashTimeout, fmt.Errorf("the pod's port %d, at %s, was not reached in %v: is there a NetworkPolicy, or no route to pods (then use port-forwards)?",
 		portLeash, pod.Status.PodIP, leashTimeout))
 	defer cancel()

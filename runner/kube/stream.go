@@ -16,12 +16,13 @@ import (
 	"k8s.io/client-go/util/exec"
 )
 
-// execer runs programs in one container of one pod. The API's streams neither say that they
+// execer runs programs in the desk of one pod, and nowhere else: who runs one in the kernel's
+// container is at the mercy of the notebook. The API's streams neither say that they
 // lost something nor end when they should: what they carry has to be framed (parcel.go).
 type execer struct {
-	config                    *rest.Config
-	namespace, pod, container string
-	spdyOnly                  bool // as where something on the way knows no WebSockets
+	config         *rest.Config
+	namespace, pod string
+	spdyOnly       bool // as where something on the way knows no WebSockets
 }
 
 // errRefused is of a command that the cluster did not even start, and will not if it is
@@ -80,7 +81,7 @@ func (e execer) try(ctx context.Context, argv []string, stdin io.Reader, stdout,
 		return false, err
 	}
 	address.RawQuery = url.Values{
-		"container": {e.container}, "command": argv, "stdin": {"true"}, "stdout": {"true"}, "stderr": {"true"},
+		"container": {deskContainer}, "command": argv, "stdin": {"true"}, "stdout": {"true"}, "stderr": {"true"},
 	}.Encode()
 	overWebSocket, err := remotecommand.NewWebSocketExecutor(e.config, "GET", address.String())
 	if err != nil {

@@ -22,7 +22,7 @@ import (
 
 // over returns the sandbox's desk by commands of another kind.
 func over(box *sandbox, change func(*execer)) desk {
-	e := execer{config: box.e.client.config, namespace: box.e.o.Namespace, pod: box.name, container: deskContainer}
+	e := execer{config: box.e.client.config, namespace: box.e.o.Namespace, pod: box.name}
 	change(&e)
 	return desk{run: e.run}
 }
