@@ -179,7 +179,7 @@ func TestForward_AWireThatSwallowsPacketsHoldsNobody(t *testing.T) {
 func TestExecer_AnAPIThatDoesNotAnswerHoldsNobody(t *testing.T) {
 	bothWays(t, func(t *testing.T, webSockets bool) {
 		a := newStreams(t, webSockets, false)
-		e := execer{config: &rest.Config{Host: a.URL}, namespace: "space", pod: "pod", container: deskContainer}
+		e := execer{config: &rest.Config{Host: a.URL}, namespace: "space", pod: "pod"}
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		go func() {
