@@ -127,9 +127,21 @@ func tiny(name string, assets int) *report.Bundle {
 // manifests in the order in which the runs ended. All of them must be completed.
 func (c *cluster) press(o Options, reports ...*report.Bundle) []runner.Manifest {
 	c.Helper()
+	ended := c.runs(o, &runnertest.Memory{}, func() {}, reports...)
+	for _, m := range ended {
+		if m.Status != runner.StatusCompleted {
+			c.Errorf("%s %s: %s: %+v", m.Report, m.Asset, m.Status, m.Error)
+		}
+	}
+	return ended
+}
+
+// runs is press for runs that may fail, with something that happens meanwhile.
+func (c *cluster) runs(o Options, store runner.Store, meanwhile func(), reports ...*report.Bundle) []runner.Manifest {
+	c.Helper()
 	var mu sync.Mutex
 	var ended []runner.Manifest
-	press := runner.New(c.open(o), &runnertest.Memory{}, runner.Options{
+	press := runner.New(c.open(o), store, runner.Options{
 		Slots: o.Slots, Grace: time.Second, Log: o.Log,
 		Finished: func(m runner.Manifest) {
 			mu.Lock()
@@ -154,6 +166,7 @@ func (c *cluster) press(o Options, reports ...*report.Bundle) []runner.Manifest 
 	running.Go(func() { _ = press.Run(ctx) }) // ctx's error
 	defer running.Wait()
 	defer cancel()
+	meanwhile()
 	select {
 	case <-press.Idle():
 	case <-time.After(patience + time.Duration(due)*30*time.Second):
@@ -163,11 +176,6 @@ func (c *cluster) press(o Options, reports ...*report.Bundle) []runner.Manifest 
 	defer mu.Unlock()
 	if len(ended) != due {
 		c.Errorf("%d runs were due, %d ended", due, len(ended))
-	}
-	for _, m := range ended {
-		if m.Status != runner.StatusCompleted {
-			c.Errorf("%s %s: %s: %+v", m.Report, m.Asset, m.Status, m.Error)
-		}
 	}
 	return ended
 }
