@@ -72,6 +72,10 @@ func printLinks(ctx context.Context, std streams, v *ledgerView, d document, lif
 		return err
 	}
 	warnOfLinks(std, links, lifetime)
+	if s, ok := v.store.(interface{ LinksEndEarlier(context.Context) bool }); ok && s.LinksEndEarlier(ctx) {
+		fmt.Fprintln(std.err, "warning: the credential is a session's (AWS_SESSION_TOKEN), and the links end with it, which may be before that; "+
+			"sign them with one that lasts longer, such as an access key")
+	}
 	if output == "json" {
 		return writeJSON(std.out, links)
 	}

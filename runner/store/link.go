@@ -32,6 +32,14 @@ func (s *S3Reader) Link(ctx context.Context, key string, lifetime time.Duration)
 	return signed.URL, until, nil
 }
 
+// LinksEndEarlier reports whether links end, at an instant that nobody knows, before the
+// one that Link tells: with a session's credential of whose end nothing is said, as
+// AWS_SESSION_TOKEN says nothing.
+func (s *S3Reader) LinksEndEarlier(ctx context.Context) bool {
+	credential, err := s.client.Options().Credentials.Retrieve(ctx)
+	return err == nil && credential.SessionToken != "" && !credential.CanExpire
+}
+
 // Link returns the address of an object's file. It does not end.
 func (d *DirReader) Link(_ context.Context, key string, _ time.Duration) (string, time.Time, error) {
 	path, err := d.path(key)
