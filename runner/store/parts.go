@@ -18,6 +18,7 @@ const (
 	partsAtOnce  = 4
 	partsGrace   = 5 * time.Second        // for parts on their way when the upload is given up
 	abortTimeout = 2 * time.Minute        // until nothing of it is left
+	abortGrace   = 15 * time.Second       // the same where who uploads is let go: the process may be about to end
 	abortPause   = 200 * time.Millisecond // between two looks
 	abortLooks   = 2                      // that must find nothing
 )
@@ -131,7 +132,11 @@ func (s *S3) holds(ctx context.Context, object *string, data []byte) bool {
 // come to stand there afterwards: abort looks, and aborts again, until none is left. It
 // has a deadline of its own, because ctx may be why the upload is given up.
 func (s *S3) abort(ctx context.Context, object, id *string) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), abortTimeout)
+	patience := abortTimeout
+	if ctx.Err() != nil {
+		patience = abortGrace
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer cancel()
 	for clean := 0; ; {
 		err := s.try(ctx, "give up the upload of "+*object, func(ctx context.Context) error {
