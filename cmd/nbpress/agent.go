@@ -223,7 +223,7 @@ func (a *agent) once(ctx context.Context) error {
 }
 
 // leads reports whether this agent is surely the one that works.
-func (a *agent) leads() bool { return a.reign == nil || a.reign.fresh() }
+func (a *agent) leads() bool { return a.reign == nil || a.reign.Fresh() }
 
 // bell asks that something be done; rung several times it asks once.
 type bell chan struct{}

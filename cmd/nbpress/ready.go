@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"nbpress/runner"
+	"nbpress/runner/lease"
 )
 
 // ready is what a store or an engine can do that knows how to look after itself.
@@ -95,7 +96,7 @@ func storeDependency(store runner.Store) *dependency {
 		return d
 	}
 	d.ask = func(ctx context.Context) error {
-		_, err := store.Get(ctx, leaseKey)
+		_, err := store.Get(ctx, lease.Key)
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}

@@ -11,6 +11,11 @@ import (
 	"nbpress/runner"
 )
 
+const (
+	mirrorSoon = 2 * time.Second // who stands by for longer than that keeps the mirror fresh
+	endTimeout = 5 * time.Second // for giving the seat back
+)
+
 // serve is the agent's process: it answers on its address, and lets one agent after the
 // other work for as long as it has the seat.
 func serve(ctx context.Context, c config, std streams, once bool) error {
@@ -72,7 +77,7 @@ func (s *station) reignOnce(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if a.reign, err = s.seat.seize(ctx); err != nil {
+	if a.reign, err = s.seat.Seize(ctx); err != nil {
 		return err
 	}
 	return s.work(ctx, a, a.once)
@@ -81,19 +86,19 @@ func (s *station) reignOnce(ctx context.Context) error {
 // standBy waits for the seat. It keeps the mirror fresh meanwhile and does nothing else,
 // so that a remote that goes away together with the other agent leaves us a commit that
 // is not old.
-func (a *agent) standBy(ctx context.Context, seat seat) (reign, error) {
+func (a *agent) standBy(ctx context.Context, seat seat[reign]) (reign, error) {
 	standing, called := context.WithCancel(ctx)
 	defer called()
 	var mirroring errgroup.Group
 	mirroring.Go(func() error {
-		for pause := leaseLook; wait(standing, pause) == nil; pause = time.Duration(a.c.Repository.Poll) {
+		for pause := mirrorSoon; wait(standing, pause) == nil; pause = time.Duration(a.c.Repository.Poll) {
 			if _, err := a.fetch(standing); err != nil {
 				a.log.Debug("repository is away", "error", err)
 			}
 		}
 		return nil
 	})
-	r, err := seat.await(ctx)
+	r, err := seat.Await(ctx)
 	called()
 	_ = mirroring.Wait() // it has no error
 	return r, err
@@ -107,7 +112,7 @@ func (s *station) work(ctx context.Context, a *agent, do func(context.Context) e
 	defer done()
 	var keeper errgroup.Group
 	keeper.Go(func() error {
-		if a.reign.keep(keeping) {
+		if a.reign.Keep(keeping) {
 			depose(runner.ErrDeposed)
 		}
 		return nil
@@ -126,6 +131,20 @@ func (s *station) work(ctx context.Context, a *agent, do func(context.Context) e
 	if deposed := context.Cause(working); errors.Is(deposed, runner.ErrDeposed) {
 		return deposed
 	}
-	a.reign.end(ctx)
+	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTimeout)
+	defer cancel()
+	a.reign.End(ending)
 	return err
+}
+
+// wait waits, or returns ctx's error.
+func wait(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }

@@ -18,7 +18,7 @@ type station struct {
 	holder  string // no other living process has this name; the same after a restart
 	store   runner.Store
 	engine  engine
-	seat    seat
+	seat    seat[reign]
 	tokens  tokens
 	metrics *metrics
 	pushed  bell // the repository's host says that something was pushed

@@ -107,7 +107,7 @@ var errHeld = errors.New("the lease is held")
 func (e *Election) compete(ctx context.Context) (*Reign, error) {
 	began := make(chan struct{})
 	reigning, depose := context.WithCancel(context.WithoutCancel(ctx))
-	r := &Reign{renewals: &renewals{Interface: e.lock}, depose: depose, over: make(chan struct{})}
+	r := &Reign{log: e.log, renewals: &renewals{Interface: e.lock}, depose: depose, over: make(chan struct{})}
 	elector, err := leaderelection.NewLeaderElector(leaderelection.LeaderElectionConfig{
 		Lock: r.renewals, LeaseDuration: leaseDuration, RenewDeadline: renewDeadline, RetryPeriod: retryPeriod,
 		ReleaseOnCancel: true,
@@ -141,6 +141,7 @@ func (e *Election) compete(ctx context.Context) (*Reign, error) {
 
 // Reign is the time for which we have the lease. It must be ended.
 type Reign struct {
+	log      *slog.Logger
 	renewals *renewals
 	depose   context.CancelFunc
 	over     chan struct{} // closed when nobody renews it any more
@@ -151,7 +152,11 @@ type Reign struct {
 func (r *Reign) Keep(ctx context.Context) (lost bool) {
 	select {
 	case <-r.over:
-		return ctx.Err() == nil
+		if ctx.Err() != nil {
+			return false
+		}
+		r.log.Warn("the lease was taken over, or could not be renewed")
+		return true
 	case <-ctx.Done():
 		return false
 	}

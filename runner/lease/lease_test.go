@@ -1,4 +1,4 @@
-package main
+package lease
 
 import (
 	"context"
@@ -49,16 +49,16 @@ func TestVigil_CallsDeadWhatStoodStill(t *testing.T) {
 }
 
 // candidate returns an agent of a name that wants the lease.
-func candidate(store runner.Store, name string) *contender {
-	return &contender{store: store, holder: name, log: slog.New(slog.DiscardHandler)}
+func candidate(store runner.Store, name string) *Election {
+	return Elect(store, name, slog.New(slog.DiscardHandler))
 }
 
 // crown lets an agent await the lease.
-func crown(t *testing.T, c *contender) reign {
+func crown(t *testing.T, c *Election) *Reign {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 	defer cancel()
-	r, err := c.await(ctx)
+	r, err := c.Await(ctx)
 	if err != nil {
 		t.Fatalf("%s: %v", c.holder, err)
 	}
@@ -67,23 +67,23 @@ func crown(t *testing.T, c *contender) reign {
 
 // keep renews until the test or the returned function ends it. The channel says when it
 // is over, and whether the lease was lost.
-func keep(t *testing.T, r reign) (ended <-chan bool, die context.CancelFunc) {
+func keep(t *testing.T, r *Reign) (ended <-chan bool, die context.CancelFunc) {
 	ctx, cancel := context.WithCancel(t.Context())
 	lost := make(chan bool, 1)
-	go func() { lost <- r.keep(ctx) }()
+	go func() { lost <- r.Keep(ctx) }()
 	return lost, cancel
 }
 
 func TestLease_IsTakenOver(t *testing.T) {
 	for _, test := range []struct {
 		name     string
-		end      func(t *testing.T, first reign) // of the first reign, whose keeping is over
+		end      func(t *testing.T, first *Reign) // of the first reign, whose keeping is over
 		next     string
 		from, to time.Duration // after that
 	}{
-		{"from the dead within 15 s", func(*testing.T, reign) {}, "second", 10 * time.Second, 15 * time.Second},
-		{"at once where it was given back", func(t *testing.T, first reign) { first.end(t.Context()) }, "second", 0, leaseLook},
-		{"at once by the same agent after a restart", func(*testing.T, reign) {}, "first", 0, 0},
+		{"from the dead within 15 s", func(*testing.T, *Reign) {}, "second", 10 * time.Second, 15 * time.Second},
+		{"at once where it was given back", func(t *testing.T, first *Reign) { first.End(t.Context()) }, "second", 0, lookPeriod},
+		{"at once by the same agent after a restart", func(*testing.T, *Reign) {}, "first", 0, 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -94,7 +94,7 @@ func TestLease_IsTakenOver(t *testing.T) {
 				if test.next == "second" { // it has stood by all the time
 					go func() { crown(t, candidate(&store, "second")); crowned <- time.Now() }()
 				}
-				time.Sleep(3*leaseRenew + time.Second)
+				time.Sleep(3*renewPeriod + time.Second)
 				die()
 				synctest.Wait()
 				test.end(t, first)
@@ -132,11 +132,11 @@ func TestLease_IsLeftToItsHolder(t *testing.T) {
 				ctx, cancel := context.WithCancel(t.Context())
 				second := make(chan error)
 				go func() {
-					_, err := candidate(&store, "second").await(ctx)
+					_, err := candidate(&store, "second").Await(ctx)
 					second <- err
 				}()
 				time.Sleep(time.Minute + test.outage - time.Second)
-				if test.outage > 0 && first.fresh() {
+				if test.outage > 0 && first.Fresh() {
 					t.Error("a holder that cannot renew is sure of its lease")
 				}
 				time.Sleep(time.Hour)
@@ -149,7 +149,7 @@ func TestLease_IsLeftToItsHolder(t *testing.T) {
 					t.Error("the holder thinks that it lost the lease")
 				default:
 				}
-				if !first.fresh() {
+				if !first.Fresh() {
 					t.Error("the holder is not sure of its lease")
 				}
 			})
@@ -165,12 +165,12 @@ func TestLease_HasOneHolderWhereManyWantIt(t *testing.T) {
 				crown(t, candidate(&store, "the dead"))
 			}
 			ctx, cancel := context.WithCancel(t.Context())
-			crowned := make(chan reign, 8)
+			crowned := make(chan *Reign, 8)
 			for i := range 8 {
 				go func() {
-					r, _ := candidate(&store, fmt.Sprintf("agent-%d", i)).await(ctx)
+					r, _ := candidate(&store, fmt.Sprintf("agent-%d", i)).Await(ctx)
 					if r != nil {
-						go r.keep(ctx)
+						go r.Keep(ctx)
 					}
 					crowned <- r
 				}()
@@ -205,18 +205,18 @@ func TestLease_IsLostToASuccessorWhileItsHolderSleeps(t *testing.T) {
 			second := candidate(&memory, "second")
 			kept, _ := keep(t, crown(t, second))
 			time.Sleep(time.Minute + time.Second) // between two renewals
-			if reign.fresh() {
+			if reign.Fresh() {
 				t.Errorf("stopped in %s: it is sure of its lease", operation)
 			}
 			close(store.wake)
 			select {
 			case <-lost:
-			case <-time.After(leaseRenew):
+			case <-time.After(renewPeriod):
 				t.Fatalf("stopped in %s: it does not know that the lease is lost", operation)
 			}
 			// Where it wrote over its successor's lease, that one gives way. One of them
 			// reigns in the end.
-			time.Sleep(leaseRenew + time.Second)
+			time.Sleep(renewPeriod + time.Second)
 			gaveWay := false
 			select {
 			case gaveWay = <-kept:
@@ -227,7 +227,7 @@ func TestLease_IsLostToASuccessorWhileItsHolderSleeps(t *testing.T) {
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
-			if r, _ := first.await(ctx); (r != nil) != gaveWay {
+			if r, _ := first.Await(ctx); (r != nil) != gaveWay {
 				t.Errorf("stopped in %s: the first agent has the lease again: %v", operation, r != nil)
 			}
 		})
@@ -263,23 +263,23 @@ func (s *stopped) Put(ctx context.Context, key string, data []byte) error {
 	return s.Memory.Put(ctx, key, data)
 }
 
-func TestLease_OnceRefusesWhileAnotherAgentLives(t *testing.T) {
+func TestLease_SeizeRefusesWhileAnotherAgentLives(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var store runnertest.Memory
 		_, die := keep(t, crown(t, candidate(&store, "first")))
 		time.Sleep(time.Minute)
-		var held *heldError
-		if _, err := candidate(&store, "second").seize(t.Context()); !errors.As(err, &held) || held.holder != "first" {
+		var held *HeldError
+		if _, err := candidate(&store, "second").Seize(t.Context()); !errors.As(err, &held) || held.Holder != "first" {
 			t.Errorf("beside a living agent: %v", err)
 		}
 		die()
 		synctest.Wait()
 		began := time.Now()
-		if _, err := candidate(&store, "second").seize(t.Context()); err != nil || time.Since(began) > 15*time.Second {
+		if _, err := candidate(&store, "second").Seize(t.Context()); err != nil || time.Since(began) > 15*time.Second {
 			t.Errorf("after it died: %v, after %v", err, time.Since(began))
 		}
 		store.Before = func(context.Context, string, string) error { return errors.New("no route to host") }
-		if _, err := candidate(&store, "third").seize(t.Context()); err == nil {
+		if _, err := candidate(&store, "third").Seize(t.Context()); err == nil {
 			t.Error("with the store away there is no error")
 		}
 	})
