@@ -1,7 +1,6 @@
 package main
 
 import (
-	"math/rand/v2"
 	"strings"
 	"syscall"
 	"testing"
@@ -34,20 +33,7 @@ func TestE2E_AgentsKilledAtRandom(t *testing.T) {
 	var sum toll
 	t.Cleanup(func() { sum.tell(t) })
 	r := newClusterRig(t, 2)
-	var delays []time.Duration
-	for range clusterKills {
-		p := r.start("first", nil)
-		p.said("agent started", 0)
-		delay := rand.N(6 * time.Second)
-		delays = append(delays, delay)
-		select {
-		case <-p.ended:
-			t.Errorf("the agent ended by itself: %v", p.err)
-		case <-time.After(delay):
-		}
-		p.kill()
-	}
-	t.Logf("killed after %v", delays)
+	r.killAtRandom(clusterKills, "agent started", 6*time.Second)
 	sum.finishAndCount(r)
 }
 
@@ -63,15 +49,10 @@ func TestE2E_AgentsKilledAtEachStep(t *testing.T) {
 				t.Parallel()
 				r := newClusterRig(t, 1)
 				for _, step := range steps {
-					for _, when := range []string{":before", ":after"} {
-						if step == "execute" && when == ":before" { // connect:after
-							continue
-						}
-						p := r.start("first", []string{killAtEnv + "=" + step + when + "=1"}, "--once")
-						if p.wait(); !p.killed() {
-							t.Errorf("no agent came to %s%s: it ended with %v", step, when, p.err)
-						}
+					if step != "execute" { // connect:after
+						r.killAt(step + ":before")
 					}
+					r.killAt(step + ":after")
 				}
 				sum.finishAndCount(r)
 			})
@@ -93,7 +74,7 @@ func TestE2E_AgentsTakeOver(t *testing.T) {
 	second := r.start("second", nil)
 	second.said("standing by", 0)
 	first.kill()
-	tookOver(t, "from a dead agent", second)
+	second.tookOver("from a dead agent")
 
 	third := r.start("third", nil)
 	third.said("standing by", 0)
@@ -103,7 +84,7 @@ func TestE2E_AgentsTakeOver(t *testing.T) {
 	r.mu.Lock()
 	r.kills++ // to its successor it is dead
 	r.mu.Unlock()
-	tookOver(t, "from a stopped agent", third)
+	third.tookOver("from a stopped agent")
 	r.until("all is done", r.done)
 	<-slept
 	second.signal(syscall.SIGCONT)
@@ -112,18 +93,6 @@ func TestE2E_AgentsTakeOver(t *testing.T) {
 	second.stop()
 	third.stop()
 	r.judge()
-}
-
-// tookOver waits until an agent works.
-func tookOver(t *testing.T, from string, p *agentProcess) {
-	t.Helper()
-	began := time.Now()
-	p.said("agent started", 0)
-	took := time.Since(began)
-	t.Logf("taken over %s after %v", from, took.Round(100*time.Millisecond))
-	if took > takeover {
-		t.Errorf("that is more than %v", takeover)
-	}
 }
 
 // TestE2E_StoppedInOrder ends an agent by SIGTERM while a run is under way: it is released,

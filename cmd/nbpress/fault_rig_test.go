@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"net/http/cgi"
 	"net/http/httptest"
@@ -335,6 +336,22 @@ func (p *agentProcess) said(text string, after int) int {
 	return place
 }
 
+// takeover is what is promised, times five for a machine that does much else.
+const takeover = 5 * 20 * time.Second
+
+// tookOver waits until an agent works that has stood by.
+func (p *agentProcess) tookOver(from string) {
+	t := p.rig.t
+	t.Helper()
+	began := time.Now()
+	p.said("agent started", 0)
+	took := time.Since(began)
+	t.Logf("taken over %s after %v", from, took.Round(100*time.Millisecond))
+	if took > takeover {
+		t.Errorf("that is more than %v", takeover)
+	}
+}
+
 // until waits for something.
 func (r *rig) until(what string, holds func() bool) {
 	r.t.Helper()
@@ -347,6 +364,37 @@ func (r *rig) until(what string, holds func() bool) {
 			r.t.Fatalf("after %v still not: %s", rigPatience, what)
 		}
 	}
+}
+
+// killAt lets an agent begin that is killed when it first passes a point.
+func (r *rig) killAt(point string) {
+	r.t.Helper()
+	p := r.start("first", []string{killAtEnv + "=" + point + "=1"}, "--once")
+	if p.wait(); !p.killed() {
+		r.t.Errorf("no agent came to %s: it ended with %v", point, p.err)
+	}
+}
+
+// killAtRandom kills one agent after the other, each at any instant of the time that
+// begins when it has said something; "" is at once.
+func (r *rig) killAtRandom(kills int, said string, within time.Duration) {
+	r.t.Helper()
+	var delays []time.Duration
+	for range kills {
+		p := r.start("first", nil) // not --once: there always is somebody to kill
+		if said != "" {
+			p.said(said, 0)
+		}
+		delay := rand.N(within)
+		delays = append(delays, delay)
+		select {
+		case <-p.ended:
+			r.t.Errorf("the agent ended by itself: %v", p.err)
+		case <-time.After(delay):
+		}
+		p.kill()
+	}
+	r.t.Logf("killed after %v", delays)
 }
 
 // done reports whether all that is due has ended and landed.

@@ -157,10 +157,7 @@ func TestFaults_KilledOnABucket(t *testing.T) {
 				r := newRig(t, 3)
 				r.onBucket(server, server.Proxy(t, thirdRefused))
 				for _, name := range names {
-					p := r.start("first", []string{killAtEnv + "=" + name + ":after=1"}, "--once")
-					if p.wait(); !p.killed() {
-						t.Errorf("no agent came to %s:after: it ended with %v", name, p.err)
-					}
+					r.killAt(name + ":after")
 				}
 				for range 2 {
 					p := r.start("first", nil)
