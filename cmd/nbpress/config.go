@@ -17,6 +17,7 @@ import (
 
 	"nbpress/gitsync"
 	"nbpress/internal/strict"
+	"nbpress/runner/kube"
 )
 
 //go:embed agent.schema.json
@@ -204,7 +205,7 @@ func (c *config) complete(dir string) {
 	}
 	if k := c.Executor.Kubernetes; k != nil {
 		k.complete(dir)
-		c.Executor.Slots = cmp.Or(c.Executor.Slots, kubernetesSlots)
+		c.Executor.Slots = cmp.Or(c.Executor.Slots, kube.DefaultSlots)
 	}
 	for name, s := range c.Secrets {
 		s.Path = under(dir, s.Path)

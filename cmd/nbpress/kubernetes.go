@@ -6,19 +6,10 @@ import (
 	"path"
 	"slices"
 	"strings"
-	"time"
 
 	"nbpress/internal/strict"
+	"nbpress/runner/kube"
 	"nbpress/runner/report"
-)
-
-// What a run as a pod gets where nothing else is configured.
-const (
-	kubernetesSlots    = 10
-	kubernetesMilliCPU = 500
-	kubernetesMemory   = 1 << 30
-	kubernetesStorage  = 2 << 30
-	kubernetesInstance = "nbpress"
 )
 
 // kubernetesConfig is executor.kubernetes of nbpress.yaml.
@@ -101,19 +92,16 @@ func (c *config) kubernetesProblems(doc *strict.Document) []strict.Problem {
 	return problems
 }
 
-// complete fills in defaults and makes paths absolute.
+// complete makes paths absolute and fills in the defaults that caps may lower; all others
+// are runner/kube's.
 func (k *kubernetesConfig) complete(dir string) {
 	k.Kubeconfig = under(dir, k.Kubeconfig)
-	k.Instance = cmp.Or(k.Instance, kubernetesInstance)
-	k.Resources.Storage = cmp.Or(k.Resources.Storage, kubernetesStorage)
 	if k.Resources.CPU == 0 {
-		k.Resources.CPU = min(kubernetesMilliCPU, cmp.Or(k.Caps.CPU, kubernetesMilliCPU))
+		k.Resources.CPU = min(kube.DefaultMilliCPU, cmp.Or(k.Caps.CPU, kube.DefaultMilliCPU))
 	}
 	if k.Resources.Memory == 0 {
-		k.Resources.Memory = min(kubernetesMemory, cmp.Or(k.Caps.Memory, kubernetesMemory))
+		k.Resources.Memory = min(kube.DefaultMemory, cmp.Or(k.Caps.Memory, kube.DefaultMemory))
 	}
-	k.StartTimeout = cmp.Or(k.StartTimeout, strict.Duration(10*time.Minute))
-	k.Patience = cmp.Or(k.Patience, strict.Duration(5*time.Minute))
 }
 
 // caps are what a report gets at most.

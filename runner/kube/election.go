@@ -1,6 +1,7 @@
 package kube
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -55,12 +56,8 @@ type Election struct {
 
 // Elect connects to the cluster and checks that we may use the Lease. It does not compete.
 func Elect(ctx context.Context, o ElectOptions) (*Election, error) {
-	if o.Instance == "" {
-		o.Instance = "nbpress"
-	}
-	if o.Log == nil {
-		o.Log = slog.Default()
-	}
+	o.Instance = cmp.Or(o.Instance, defaultInstance)
+	o.Log = cmp.Or(o.Log, slog.Default())
 	if o.Holder == "" {
 		return nil, errors.New("elect: no holder is named")
 	}

@@ -1,6 +1,7 @@
 package kube
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -8,6 +9,15 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/util/validation"
+)
+
+// What Options that say nothing stand for. Who sets bounds to them asks too.
+const (
+	DefaultSlots    = 10
+	DefaultMilliCPU = 500
+	DefaultMemory   = 1 << 30
+
+	defaultInstance = "nbpress"
 )
 
 // Options say where pods run and what they look like. Namespace and Image are required,
@@ -27,7 +37,7 @@ type Options struct {
 	// none.
 	Image string
 
-	Slots   int  // how many sandboxes there may be at once, for the speed of requests to the API; 0 means 10
+	Slots   int  // how many sandboxes there may be at once, for the speed of requests to the API; 0 means DefaultSlots
 	Forward bool // reach pods through port-forwards, for an agent outside of the cluster
 
 	RuntimeClass  string            // of the pods, as gvisor; "" means the cluster's default
@@ -40,8 +50,8 @@ type Options struct {
 	// 0: each pod has a user of its own, with a number above 100,000.
 	User int64
 
-	MilliCPU int64 // of a kernel whose report says nothing; 0 means 500
-	Memory   int64 // of a kernel whose report says nothing, in bytes; 0 means 1 GiB
+	MilliCPU int64 // of a kernel whose report says nothing; 0 means DefaultMilliCPU
+	Memory   int64 // of a kernel whose report says nothing, in bytes; 0 means DefaultMemory
 	Storage  int64 // of the work folder and of the folder for temporary files, each, in bytes; 0 means 2 GiB
 
 	StartTimeout time.Duration // from asking for a pod until both containers run, with pulling images; 0 means 10 minutes
@@ -66,30 +76,14 @@ type Toleration struct {
 
 // complete returns the options with their defaults, or all that is wrong with them.
 func (o Options) complete() (Options, error) {
-	if o.Instance == "" {
-		o.Instance = "nbpress"
-	}
-	if o.Slots == 0 {
-		o.Slots = 10
-	}
-	if o.MilliCPU == 0 {
-		o.MilliCPU = 500
-	}
-	if o.Memory == 0 {
-		o.Memory = 1 << 30
-	}
-	if o.Storage == 0 {
-		o.Storage = 2 << 30
-	}
-	if o.StartTimeout == 0 {
-		o.StartTimeout = 10 * time.Minute
-	}
-	if o.Patience == 0 {
-		o.Patience = 5 * time.Minute
-	}
-	if o.Log == nil {
-		o.Log = slog.Default()
-	}
+	o.Instance = cmp.Or(o.Instance, defaultInstance)
+	o.Slots = cmp.Or(o.Slots, DefaultSlots)
+	o.MilliCPU = cmp.Or(o.MilliCPU, DefaultMilliCPU)
+	o.Memory = cmp.Or(o.Memory, DefaultMemory)
+	o.Storage = cmp.Or(o.Storage, 2<<30)
+	o.StartTimeout = cmp.Or(o.StartTimeout, 10*time.Minute)
+	o.Patience = cmp.Or(o.Patience, 5*time.Minute)
+	o.Log = cmp.Or(o.Log, slog.Default())
 	var errs []error
 	if problems := validation.IsDNS1123Label(o.Namespace); len(problems) > 0 {
 		errs = append(errs, fmt.Errorf("namespace %q: %s", o.Namespace, strings.Join(problems, "; ")))

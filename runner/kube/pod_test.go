@@ -233,6 +233,13 @@ func TestPodFor_LivesLongEnoughToSayWhy(t *testing.T) {
 	}
 }
 
+func TestOptions_SayNothingAboutTheInstance(t *testing.T) {
+	o, err := Options{Namespace: "reports", Image: "kernel"}.complete()
+	if err != nil || o.Instance != "nbpress" { // as docs/operations.md says
+		t.Errorf("instance %q, error %v", o.Instance, err)
+	}
+}
+
 func TestOptions_NameAllThatIsWrong(t *testing.T) {
 	_, err := Options{Namespace: "Wrong_", Instance: strings.Repeat("x", 31)}.complete()
 	if err == nil {
