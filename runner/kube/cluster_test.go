@@ -3,9 +3,7 @@ package kube
 import (
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"log/slog"
 	"os"
 	"strconv"
@@ -19,6 +17,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"nbpress/runner"
+	"nbpress/runner/runnertest"
 )
 
 // This file holds what the tests on a real cluster share.
@@ -223,7 +222,7 @@ func (c *cluster) run(box *sandbox, cells ...string) *notebook {
 	go func() {
 		defer close(n.done)
 		defer cancel()
-		_, n.failure, _, n.err = runner.ExecuteNotebook(ctx, notebookOf(cells...), conn, told, runner.CellsOptions{ReasonTimeout: box.ReasonTimeout(), Progress: func(p runner.Progress) {
+		_, n.failure, _, n.err = runner.ExecuteNotebook(ctx, runnertest.Notebook(cells...), conn, told, runner.CellsOptions{ReasonTimeout: box.ReasonTimeout(), Progress: func(p runner.Progress) {
 			if p.Cell == len(cells) && p.Event == runner.CellStarted {
 				once.Do(func() { close(began) })
 			}
@@ -252,19 +251,4 @@ func (c *cluster) ends(n *notebook) *runner.Failure {
 	}
 	c.Logf("%s: %s", n.failure.Code, n.failure.Message)
 	return n.failure
-}
-
-// notebookOf returns a notebook file of code cells.
-func notebookOf(sources ...string) []byte {
-	cells := []any{}
-	for i, source := range sources {
-		cells = append(cells, map[string]any{
-			"cell_type": "code", "id": fmt.Sprint("cell-", i), "metadata": struct{}{}, "outputs": []any{}, "execution_count": nil, "source": source,
-		})
-	}
-	data, err := json.Marshal(map[string]any{"cells": cells, "metadata": struct{}{}, "nbformat": 4, "nbformat_minor": 5})
-	if err != nil {
-		panic(err) // strings always encode
-	}
-	return data
 }

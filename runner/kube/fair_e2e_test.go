@@ -110,7 +110,7 @@ func tiny(name string, assets int) *report.Bundle {
 	b := &report.Bundle{
 		Name: name, Template: report.TemplateFile,
 		Files: map[string][]byte{
-			report.NotebookFile: notebookOf(`open("output.json", "w").write('{"name": "Ada"}')`),
+			report.NotebookFile: runnertest.Notebook(`open("output.json", "w").write('{"name": "Ada"}')`),
 			report.TemplateFile: []byte("Hello {{ name }}"),
 		},
 		Config: report.Config{

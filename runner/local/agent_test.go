@@ -103,7 +103,7 @@ func hold(ctx context.Context, o local.Options, code string) error {
 		_, _ = io.Copy(io.Discard, os.Stdin)
 		cancel()
 	}()
-	_, failure, _, err := runner.ExecuteNotebook(ctx, notebookOf(code, "import time; time.sleep(600)"), conn, dead, runner.CellsOptions{
+	_, failure, _, err := runner.ExecuteNotebook(ctx, runnertest.Notebook(code, "import time; time.sleep(600)"), conn, dead, runner.CellsOptions{
 		Progress: func(p runner.Progress) {
 			if p.Cell == 2 {
 				fmt.Println(run)

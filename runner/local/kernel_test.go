@@ -12,11 +12,12 @@ import (
 	"nbpress/runner"
 	"nbpress/runner/internal/jupyter"
 	"nbpress/runner/local"
+	"nbpress/runner/runnertest"
 )
 
 // ipykernel would wait for the children until it has seen each of them ended.
 func TestKernel_EndsAtOnceThoughItsNotebookLeavesChildren(t *testing.T) {
-	leave := notebookOf("import subprocess; left = [subprocess.Popen(['sleep', '600']) for _ in range(3)]")
+	leave := runnertest.Notebook("import subprocess; left = [subprocess.Popen(['sleep', '600']) for _ in range(3)]")
 	end := func(t *testing.T, conn jupyter.Connection, dead <-chan runner.Death) {
 		t.Helper()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

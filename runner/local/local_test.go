@@ -4,8 +4,6 @@ package local_test
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -110,23 +108,8 @@ func runCode(ctx context.Context, sandbox runner.Sandbox, code string) (*runner.
 	if err != nil {
 		return nil, err
 	}
-	_, failure, _, err := runner.ExecuteNotebook(ctx, notebookOf(code), conn, dead, runner.CellsOptions{})
+	_, failure, _, err := runner.ExecuteNotebook(ctx, runnertest.Notebook(code), conn, dead, runner.CellsOptions{})
 	return failure, err
-}
-
-// notebookOf returns a notebook file of code cells.
-func notebookOf(sources ...string) []byte {
-	cells := []any{}
-	for i, source := range sources {
-		cells = append(cells, map[string]any{
-			"cell_type": "code", "id": fmt.Sprint("cell-", i), "metadata": struct{}{}, "outputs": []any{}, "execution_count": nil, "source": source,
-		})
-	}
-	data, err := json.Marshal(map[string]any{"cells": cells, "metadata": struct{}{}, "nbformat": 4, "nbformat_minor": 5})
-	if err != nil {
-		panic(err) // strings always encode
-	}
-	return data
 }
 
 // passes runs code that must not raise.

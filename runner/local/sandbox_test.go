@@ -146,7 +146,7 @@ func TestStartKernel_WorksWithALongTMPDIR(t *testing.T) {
 	defer kernel.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	_, failure, _, err := runner.ExecuteNotebook(ctx, notebookOf("open('here', 'w')"), kernel.Connection, kernel.Died, runner.CellsOptions{})
+	_, failure, _, err := runner.ExecuteNotebook(ctx, runnertest.Notebook("open('here', 'w')"), kernel.Connection, kernel.Died, runner.CellsOptions{})
 	if err != nil || failure != nil {
 		t.Fatalf("got %v, %v; log: %s", failure, err, kernel.Log())
 	}

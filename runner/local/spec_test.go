@@ -198,7 +198,7 @@ func TestStartSpec_RunsNotebooks(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			kernel := startSpec(t, findSpec(t, test.kernel))
-			executed, failure, warnings, err := runner.ExecuteNotebook(t.Context(), notebookOf(test.cells...), kernel.Connection, kernel.Died, runner.CellsOptions{
+			executed, failure, warnings, err := runner.ExecuteNotebook(t.Context(), runnertest.Notebook(test.cells...), kernel.Connection, kernel.Died, runner.CellsOptions{
 				CellTimeout: time.Minute, Interrupt: kernel.Interrupt, Log: logTo(t),
 			})
 			if err != nil {
@@ -232,7 +232,7 @@ func TestStartSpec_InterruptsACellThatTakesTooLong(t *testing.T) {
 		t.Run(kernel, func(t *testing.T) {
 			t.Parallel()
 			k := startSpec(t, findSpec(t, kernel))
-			executed, failure, _, err := runner.ExecuteNotebook(t.Context(), notebookOf(test.code), k.Connection, k.Died, runner.CellsOptions{
+			executed, failure, _, err := runner.ExecuteNotebook(t.Context(), runnertest.Notebook(test.code), k.Connection, k.Died, runner.CellsOptions{
 				CellTimeout: 8 * time.Second, Grace: time.Minute, Interrupt: k.Interrupt, Log: logTo(t),
 			})
 			if err != nil {
@@ -269,7 +269,7 @@ func TestStartSpec_SaysHowAKernelFailsToStart(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			kernel := startSpec(t, writeSpec(t, test.script))
-			_, failure, _, err := runner.ExecuteNotebook(t.Context(), notebookOf("1"), kernel.Connection, kernel.Died, runner.CellsOptions{StartTimeout: 10 * time.Second})
+			_, failure, _, err := runner.ExecuteNotebook(t.Context(), runnertest.Notebook("1"), kernel.Connection, kernel.Died, runner.CellsOptions{StartTimeout: 10 * time.Second})
 			if test.code == "" {
 				if err == nil || !strings.Contains(err.Error(), "connect to the kernel: zmtp of channel shell: ") {
 					t.Errorf("got %v, %v; want that it speaks something else", failure, err)

@@ -123,7 +123,7 @@ func (b *box) run(cells ...string) ended {
 		told <- death
 		known <- death
 	}()
-	_, failure, _, err := runner.ExecuteNotebook(ctx, notebookOf(cells...), conn, told, runner.CellsOptions{})
+	_, failure, _, err := runner.ExecuteNotebook(ctx, Notebook(cells...), conn, told, runner.CellsOptions{})
 	if err != nil {
 		b.tr.Fatalf("execute: %v; log:\n%s", err, b.log(4096))
 	}
@@ -156,7 +156,7 @@ func (b *box) holds(code string) (conn jupyter.Connection, wait func()) {
 	var failure *runner.Failure
 	go func() {
 		defer close(done)
-		_, failure, _, err = runner.ExecuteNotebook(b.tr.Context(), notebookOf(code, "import time; time.sleep(600)"), conn, dead,
+		_, failure, _, err = runner.ExecuteNotebook(b.tr.Context(), Notebook(code, "import time; time.sleep(600)"), conn, dead,
 			runner.CellsOptions{Progress: func(p runner.Progress) {
 				if p.Cell == 2 && p.Event == runner.CellStarted {
 					close(ready)
@@ -214,20 +214,4 @@ func (b *box) close() {
 	if err := b.Close(ctx); err != nil {
 		b.tr.Errorf("close: %v", err)
 	}
-}
-
-// notebookOf returns a notebook file of code cells.
-func notebookOf(sources ...string) []byte {
-	type cell = map[string]any
-	cells := []cell{}
-	for i, source := range sources {
-		cells = append(cells, cell{
-			"cell_type": "code", "id": string(rune('a' + i)), "metadata": cell{}, "outputs": []any{}, "execution_count": nil, "source": source,
-		})
-	}
-	data, err := json.Marshal(map[string]any{"cells": cells, "metadata": cell{}, "nbformat": 4, "nbformat_minor": 5})
-	if err != nil {
-		panic(err) // strings always encode
-	}
-	return data
 }
