@@ -39,7 +39,7 @@ var bans = [...]ban{
 		do:  "pass values or funcs in from cmd/nbpress, as report.Options does with CheckSchedule",
 	},
 	{
-		name: "engines below", who: []string{"runner", "runner/report/...", "runner/internal/...", "runner/runnertest"},
+		name: "engines below", who: []string{"runner", "runner/lease", "runner/report/...", "runner/internal/...", "runner/runnertest"},
 		what: []string{"nbpress/runner/kube/...", "nbpress/runner/local/...", "nbpress/runner/store/..."},
 		why:  "runner declares what an engine or store must do; were it to know one, the next could not be added without touching it",
 		do:   "extend the interface in runner/sandbox.go or runner/store.go and its conformance test in runner/runnertest",
