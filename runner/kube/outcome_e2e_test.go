@@ -65,6 +65,6 @@ func TestE2E_APodThatIsDeletedIsReplaced(t *testing.T) {
 // noted is a report with one asset and a notebook of these cells.
 func noted(name string, cells ...string) *report.Bundle {
 	b := tiny(name, 1)
-	b.Files[report.NotebookFile] = notebookOf(cells...)
+	b.Files[report.NotebookFile] = runnertest.Notebook(cells...)
 	return b
 }
