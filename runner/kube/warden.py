@@ -279,12 +279,16 @@ class Kernel:
             self.log.write(text)
         return True
 
+    def short_of_memory(self):
+        """Whether a process was killed for memory, the kernel or another."""
+        return memory_kills() > self.kills
+
     def ending(self, status):
         """Says how it ended, from its wait status."""
         fact = {"is": "ended"}
         if os.WIFSIGNALED(status):
             fact["signal"] = os.WTERMSIG(status)
-            if fact["signal"] == signal.SIGKILL and memory_kills() > self.kills:
+            if fact["signal"] == signal.SIGKILL and self.short_of_memory():
                 fact["oom"], fact["limit"] = True, memory_limit()
         else:
             fact["status"] = os.WEXITSTATUS(status)
@@ -319,6 +323,11 @@ class Warden:
             for ready, _ in self.selector.select(1):
                 ready.data(ready.fileobj)
             self.reap()
+            if self.kernel and self.kernel.pid and self.kernel.short_of_memory():
+                # As the kubelet has it on nodes with cgroups v2: none outlives the others. The
+                # kernel may wait for ever for the one that is gone, and what is left of a fork
+                # bomb fights for memory with the processor's time that the warden needs.
+                kill_all()
             now = time.monotonic()
             if self.leash and now > self.leash.since + SILENCE_SECONDS:
                 raise TimeoutError("the agent has been silent for %d s" % SILENCE_SECONDS)
