@@ -99,7 +99,7 @@ func TestFaults_BucketAway(t *testing.T) {
 			t.Errorf("%d attempts were claimed while the store was away", now-claims)
 		}
 		line.Mend()
-		place = p.said("lease renewed again", place) // or the next outage would be this one's rest
+		place = p.said("renewed", place) // again, or too late; else the next outage would be this one's rest
 	}
 	r.until("all is done", r.done)
 	p.stop()
