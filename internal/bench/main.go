@@ -3,7 +3,8 @@
 //
 // Its life is one pass: whole programs taking turns, then the module's own Go
 // benchmarks, those of the kernel's client in turns with peer.py, and, where $KUBECONFIG
-// and $NBPRESS_E2E_IMAGE name a cluster, the start of pods. It measures and does not judge: a ratio over its target is shown as missed, and only an error ends it with
+// and $NBPRESS_E2E_IMAGE name a cluster, the start of pods. It measures and does not
+// judge: a ratio over its target is shown as missed, and only an error ends it with
 // status 1, since a busy machine is not a broken program.
 package main
 
