@@ -14,6 +14,11 @@
 // One informer, filtered by that label, tells of every pod: nothing is polled. How a pod
 // failed is told by a pure function of what the cluster says of it (fate.go).
 //
+// Pods that wait warm would come in at Start: a pod has no kernel before its warden is
+// told to start one, so that connect, and what follows it, would not change. What is an
+// attempt's from the first stands in podFor and secretFor: name, labels, key, granted
+// secrets, deadline.
+//
 // The clients are made for the few types that are used here, on a scheme of their own, so
 // that it is plain what we ask a cluster for.
 package kube
