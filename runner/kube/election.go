@@ -254,6 +254,10 @@ func (l *leaseLock) Update(ctx context.Context, record resourcelock.LeaderElecti
 	if l.last == nil {
 		return errors.New("the lease was not read before")
 	}
+	// LeaderElector gives back what it saw last as its own, which may be long ago.
+	if there := l.last.Spec.HolderIdentity; record.HolderIdentity == "" && there != nil && *there != l.holder {
+		return fmt.Errorf("the lease is not ours to give back: %s has it", *there)
+	}
 	wanted := l.last.DeepCopy()
 	wanted.Spec = resourcelock.LeaderElectionRecordToLeaseSpec(&record)
 	lease, err := l.client.leases.Update(ctx, wanted, metav1.UpdateOptions{})
