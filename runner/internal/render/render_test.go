@@ -125,7 +125,7 @@ func TestPages_EndInTimeAndSayWhere(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second) // of which the start takes some
+			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second) // of which the start takes some
 			defer cancel()
 			_, err := Pages(ctx, newInterpreter(t), request(tt.template, `{}`))
 			if err == nil || err.Error() != tt.want {
