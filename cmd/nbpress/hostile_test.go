@@ -135,7 +135,7 @@ func (r rawRepo) goodBundles(n int) []string {
 // newReadingAgent is an agent that can read a repository's reports.
 func newReadingAgent(t testing.TB, url string) *agent {
 	t.Helper()
-	repo, err := gitsync.Open(gitsync.Options{URL: url, Dir: t.TempDir()})
+	repo, err := gitsync.Open(gitsync.Options{URL: url, Dir: t.TempDir(), Timeout: 5 * time.Minute}) // a gigabyte takes a busy machine long
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -41,6 +41,7 @@ async def execute(folder, job, turn):
                 notebook,
                 allow_errors=job["allow_errors"],
                 timeout=job["timeout"] or None,
+                iopub_timeout=15,  # 4 are too few for a busy machine: it would go on without the output
                 record_timing=True,
                 resources={"metadata": {"path": work}},
             )
