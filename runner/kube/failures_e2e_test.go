@@ -219,7 +219,7 @@ func (c *cluster) toldSoon(ctx context.Context, box *sandbox, told time.Time) {
 	c.must(err)
 	took := told.Sub(time.Unix(0, nanoseconds))
 	c.Logf("told %v after the kill", took.Round(time.Millisecond))
-	if took > 10*time.Second {
+	if took > 5*time.Second {
 		c.Error("that is too late")
 	}
 }
