@@ -33,7 +33,9 @@ export PATH=$PATH:${DEVCLUSTER_BIN:-$(dirname "$own")/bin} # kubectl
 command -v kubectl >/dev/null || { echo "e2e: no kubectl on PATH: https://kubernetes.io/docs/tasks/tools/" >&2; exit 1; }
 
 if [ "$(realpath -m "$KUBECONFIG")" = "$(realpath -m "$own")" ]; then
-	for name in kernel bare python agent; do
+	names=(kernel bare python agent)
+	[ "${1:-}" != bench ] || names=(kernel)
+	for name in "${names[@]}"; do
 		archive=build/$name-image.tar
 		# The agent's holds our own binary, which may have changed.
 		[ -f "$archive" ] && [ "$name" != agent ] || deploy/images.sh "$name"
