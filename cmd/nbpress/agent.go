@@ -176,17 +176,16 @@ func (a *agent) run(ctx context.Context) error {
 	g.Go(func() error { return a.land(working) })        // the outbox, to the ledger
 	g.Go(func() error { return a.keepBoard(working) })   // the status board
 	err := g.Wait()
-	if !a.leads() {
+	if a.leads() { // else the next one does that
+		last := context.WithoutCancel(ctx)
+		a.landNow(last) // what the last runs recorded
+		a.boardNow(last)
+	}
+	if ctx.Err() == nil {
 		return err
 	}
-	last := context.WithoutCancel(ctx)
-	a.landNow(last) // what the last runs recorded
-	a.boardNow(last)
-	a.log.Info("agent stopped")
-	if ctx.Err() != nil { // asked to
-		return nil
-	}
-	return err
+	a.log.Info("agent stopped") // as it was asked to
+	return nil
 }
 
 // once is the flow for what is due now.

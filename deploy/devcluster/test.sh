@@ -13,11 +13,11 @@ trap './devcluster down; rm -rf "$DEVCLUSTER_DIR"' EXIT
 
 fail() { echo "FAIL: $*" >&2; exit 1; }
 
-# world is what of this machine a cluster could change or leave behind.
+# world is what of this machine a cluster could change or leave behind. Others mount things too.
 world() {
 	ip -o link show | sed 's/.*: \(devc-10-238\).*/\1/;t;d'
 	ip route show
-	mount
+	mount | grep -F "$DEVCLUSTER_DIR" || true
 	ls -d /sys/fs/cgroup/*/devcluster-10-238 /sys/fs/cgroup/devcluster-10-238 2>/dev/null || true
 	cat /proc/sys/net/ipv4/ip_forward /proc/sys/vm/overcommit_memory /proc/sys/kernel/panic
 	for pid in /proc/[0-9]*; do
