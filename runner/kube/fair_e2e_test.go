@@ -91,7 +91,7 @@ func TestE2E_QuotaIsTheSecondBound(t *testing.T) {
 	t.Parallel()
 	const quota, slots = 2, 4
 	c := onCluster(t)
-	c.quota(quota)
+	c.quota("count/pods", quota) // the usual one, pods, leaves out those that have ended and are still there
 	o := c.options()
 	o.Slots, o.Patience = slots, patience
 	crowd := c.crowd()
