@@ -56,9 +56,9 @@ type Options struct {
 
 	StartTimeout time.Duration // from asking for a pod until both containers run, with pulling images; 0 means 10 minutes
 
-	// Patience is how long a pod may wait for a node or for quota, since a cluster may be
-	// growing; pulling an image may keep failing for as long, but no more than a minute. 0
-	// means 5 minutes. The log tells of it at once.
+	// Patience is how long a pod may wait for a node, since a cluster may be growing, or for
+	// quota while that lets no other pod in; pulling an image may keep failing for as long,
+	// but no more than a minute. 0 means 5 minutes. The log tells of it at once.
 	Patience time.Duration
 
 	Log *slog.Logger // nil means slog.Default()

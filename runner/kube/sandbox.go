@@ -327,6 +327,7 @@ func (s *sandbox) Close(ctx context.Context) error {
 	s.watching.Wait()
 	s.follower.end()
 	s.gone = true
+	s.e.quota.ring()
 	return nil
 }
 

@@ -135,35 +135,36 @@ func (s *sandbox) patiently(ctx context.Context, ask func() error) error {
 }
 
 // createPod creates the pod, and waits for quota where there is none left.
-func (s *sandbox) createPod(ctx context.Context, wanted *corev1.Pod) (*corev1.Pod, error) {
-	began, told := time.Now(), false
-	for pause := shortestPause; ; pause = min(2*pause, longestPause) {
+func (s *sandbox) createPod(ctx context.Context, wanted *corev1.Pod) (pod *corev1.Pod, err error) {
+	told := false
+	err = s.e.quota.pass(ctx, s.e.o.Patience, func() (err error) {
+		pod, err = s.tryPod(ctx, wanted)
+		if lacksQuota(err) && !told {
+			s.log.Warn("a pod waits for quota", "error", err)
+			told = true
+		}
+		return err
+	})
+	return pod, err
+}
+
+// tryPod creates the pod, if there is quota.
+func (s *sandbox) tryPod(ctx context.Context, wanted *corev1.Pod) (*corev1.Pod, error) {
+	for {
 		s.mayExist = true // also if we are not told
 		var pod *corev1.Pod
 		err := s.patiently(ctx, func() (err error) {
 			pod, err = s.e.client.pods.Create(ctx, wanted, metav1.CreateOptions{})
 			return err
 		})
-		var failure *runner.Failure
 		switch {
 		case err == nil:
 			return pod, nil
-		case apierrors.IsAlreadyExists(err):
-			if err := s.replace(ctx); err != nil {
-				return nil, err
-			}
-			continue
-		case !errors.As(refusal(err), &failure) || failure.Code != runner.QuotaExceeded || time.Since(began) > s.e.o.Patience:
+		case !apierrors.IsAlreadyExists(err):
 			return nil, refusal(fmt.Errorf("create pod %s: %w", wanted.Name, err))
 		}
-		if !told {
-			s.log.Warn("a pod waits for quota", "error", err)
-			told = true
-		}
-		select {
-		case <-ctx.Done():
-			return nil, failure
-		case <-time.After(pause):
+		if err := s.replace(ctx); err != nil {
+			return nil, err
 		}
 	}
 }
