@@ -49,7 +49,7 @@ func TestE2E_FailuresOfTheStart(t *testing.T) {
 			want: runner.ImagePull, message: []string{"InvalidImageName"},
 		},
 		{
-			name: "no quota", prepare: func(c *cluster) { c.quota(corev1.ResourcePods, 0) },
+			name: "no quota", prepare: func(c *cluster) { c.quota(0) },
 			want: runner.QuotaExceeded, message: []string{"exceeded quota"},
 		},
 		{
@@ -81,10 +81,10 @@ func TestE2E_FailuresOfTheStart(t *testing.T) {
 	}
 }
 
-// quota lets the namespace have so many pods, in one of the ways to count them.
-func (c *cluster) quota(of corev1.ResourceName, pods int64) {
+// quota lets the namespace have so many pods.
+func (c *cluster) quota(pods int64) {
 	c.Helper()
-	hard := corev1.ResourceList{of: *resource.NewQuantity(pods, resource.DecimalSI)}
+	hard := corev1.ResourceList{corev1.ResourcePods: *resource.NewQuantity(pods, resource.DecimalSI)}
 	c.must(c.client.core.Post().Namespace(c.namespace).Resource("resourcequotas").Body(&corev1.ResourceQuota{
 		ObjectMeta: metav1.ObjectMeta{Name: "tests"}, Spec: corev1.ResourceQuotaSpec{Hard: hard},
 	}).Do(c.Context()).Error())

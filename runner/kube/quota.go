@@ -23,7 +23,7 @@ type queue struct {
 }
 
 // turn is how long somebody is the head while others wait.
-const turn = 10 * time.Second
+const turn = 30 * time.Second
 
 func newQueue() *queue {
 	return &queue{head: semaphore.NewWeighted(1), ended: make(chan struct{}, 1)}
