@@ -184,7 +184,7 @@ func (a *agent) run(ctx context.Context) error {
 	if ctx.Err() == nil {
 		return err
 	}
-	a.log.Info("agent stopped") // as it was asked to
+	a.log.Info("agent stopped") // as it was asked to, or since the seat is another's
 	return nil
 }
 

@@ -11,8 +11,9 @@
 // removed when its sandbox is closed; what a killed agent left is removed by Begin of
 // its next life. It never changes what does not carry its label.
 //
-// One informer, filtered by that label, tells of every pod: nothing is polled. How a pod
-// failed is told by a pure function of what the cluster says of it (fate.go).
+// One informer, filtered by that label, tells of every pod: none is polled. How a pod
+// failed is told by a pure function of what the cluster says of it (fate.go). Where quota is
+// lacking the pod is asked for again, by order of arrival (quota.go).
 //
 // Pods that wait warm would come in at Start: a pod has no kernel before its warden is
 // told to start one, so that connect, and what follows it, would not change. What is an

@@ -18,7 +18,7 @@ type Executor struct {
 	client *client
 	pods   *watcher
 	tidy   *undertaker
-	quota  *queue
+	quota  *quotaQueue
 }
 
 // New connects to the cluster, checks that we may do there what we have to, and begins to
@@ -45,7 +45,7 @@ func New(ctx context.Context, o Options) (*Executor, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Executor{o: o, client: client, pods: pods, tidy: newUndertaker(client, o.Instance, o.Log), quota: newQueue()}, nil
+	return &Executor{o: o, client: client, pods: pods, tidy: newUndertaker(client, o.Instance, o.Log), quota: newQuotaQueue()}, nil
 }
 
 // Ready returns nil, or what is wrong with the cluster. It asks, and the answer may take as

@@ -41,9 +41,9 @@ func (r *rooms) take(i int) error {
 }
 
 // A new run comes as soon as a pod has ended, and has to stand behind all the same.
-func TestQueue_LetsThroughWhoHasWaitedLongest(t *testing.T) {
+func TestQuotaQueue_LetsThroughWhoHasWaitedLongest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		q := newQueue()
+		q := newQuotaQueue()
 		r := rooms{free: 1}
 		come := func(i int) {
 			go func() {
@@ -71,9 +71,9 @@ func TestQueue_LetsThroughWhoHasWaitedLongest(t *testing.T) {
 	})
 }
 
-func TestQueue_IsNotHeldUpByWhoWantsTooMuch(t *testing.T) {
+func TestQuotaQueue_IsNotHeldUpByWhoWantsTooMuch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		q, began := newQueue(), time.Now()
+		q, began := newQuotaQueue(), time.Now()
 		refused := make(chan error)
 		go func() { refused <- q.pass(t.Context(), time.Hour, func() error { return errQuota }) }()
 		synctest.Wait()
@@ -95,9 +95,9 @@ func TestQueue_IsNotHeldUpByWhoWantsTooMuch(t *testing.T) {
 	})
 }
 
-func TestQueue_TriesAtOnceWhenAPodHasEnded(t *testing.T) {
+func TestQuotaQueue_TriesAtOnceWhenAPodHasEnded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		q := newQueue()
+		q := newQuotaQueue()
 		var r rooms
 		passed := make(chan time.Time)
 		go func() {
@@ -114,7 +114,7 @@ func TestQueue_TriesAtOnceWhenAPodHasEnded(t *testing.T) {
 	})
 }
 
-func TestQueue_LosesPatienceWhereNobodyGetsThrough(t *testing.T) {
+func TestQuotaQueue_LosesPatienceWhereNobodyGetsThrough(t *testing.T) {
 	const patience = 5 * time.Minute
 	for _, test := range []struct {
 		name string
@@ -127,7 +127,7 @@ func TestQueue_LosesPatienceWhereNobodyGetsThrough(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				q, began := newQueue(), time.Now()
+				q, began := newQuotaQueue(), time.Now()
 				var mu sync.Mutex  // guards last
 				var last time.Time // a pod lives for four minutes
 				ends := make([]string, 3)
@@ -162,9 +162,9 @@ func TestQueue_LosesPatienceWhereNobodyGetsThrough(t *testing.T) {
 	}
 }
 
-func TestQueue_EndsWithItsContext(t *testing.T) {
+func TestQuotaQueue_EndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		q := newQueue()
+		q := newQuotaQueue()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		ended := make(chan error)

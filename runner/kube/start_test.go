@@ -38,7 +38,7 @@ func newAPI(t *testing.T, status func(request string, nth int) int) (*fakeAPI, *
 	must(t, err)
 	o := plainOptions(t)
 	o.Log = slog.New(slog.NewTextHandler(t.Output(), nil))
-	return a, &Executor{o: o, client: client, tidy: newUndertaker(client, o.Instance, o.Log), quota: newQueue()}
+	return a, &Executor{o: o, client: client, tidy: newUndertaker(client, o.Instance, o.Log), quota: newQuotaQueue()}
 }
 
 // ServeHTTP implements http.Handler.
